@@ -1,0 +1,108 @@
+"""Channel names: what they may look like and what their prefix promises.
+
+A prefix counts only at the very start of a name (``my-private-x`` is public). The longest
+prefix wins, so ``private-encrypted-`` is not read as ``private-`` plus ``encrypted-``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+#: Longest channel name hosted Pusher documents, prefix included.
+MAX_CHANNEL_NAME_LENGTH: Final = 164
+#: Longest event name; the server SDKs refuse more before they send.
+MAX_EVENT_NAME_LENGTH: Final = 200
+#: Longest presence or signed-in user id.
+MAX_USER_ID_LENGTH: Final = 128
+
+SERVER_TO_USER_PREFIX: Final = "#server-to-user-"
+
+_NAME = re.compile(r"[A-Za-z0-9_\-=@,.;]+", re.ASCII)
+_SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelKind:
+    """What a channel's prefix promises to those who subscribe and publish."""
+
+    prefix: str
+    #: Subscribing needs a signature of the app's secret.
+    private: bool = False
+    #: Subscribers are members with a user id, and hear of one another.
+    presence: bool = False
+    #: Event data is ciphertext; the server never reads it.
+    encrypted: bool = False
+
+    @property
+    def client_events(self) -> bool:
+        """Whether subscribers may send ``client-`` events here."""
+        return self.private
+
+
+PUBLIC: Final = ChannelKind("")
+PRIVATE: Final = ChannelKind("private-", private=True)
+ENCRYPTED: Final = ChannelKind("private-encrypted-", private=True, encrypted=True)
+PRESENCE: Final = ChannelKind("presence-", private=True, presence=True)
+
+
+def kind_of(name: str) -> ChannelKind:
+    """Return the kind that the start of ``name`` says; ``PUBLIC`` when no prefix fits."""
+    if name.startswith("private-"):
+        return ENCRYPTED if name.startswith("private-encrypted-") else PRIVATE
+    if name.startswith("presence-"):
+        return PRESENCE
+    return PUBLIC
+
+
+def channel_name_fault(name: object, max_length: int = MAX_CHANNEL_NAME_LENGTH) -> str | None:
+    """Say what is wrong with a channel name, or None when it may be used.
+
+    Hosted Pusher allows ASCII letters, digits and ``_-=@,.;``; ``#`` is reserved for the
+    server's own channels and never passes here.
+    """
+    if not isinstance(name, str):
+        return f"Invalid channel name: expected a string, got {json_type(name)}"
+    if not name:
+        return "Invalid channel name: it is empty"
+    if len(name) > max_length:
+        return (
+            f"Invalid channel name: {len(name)} characters, "
+            f"but at most {max_length} are allowed ({name[:40]}…)"
+        )
+    if _NAME.fullmatch(name) is None:
+        return (
+            f"Invalid channel name {name[:200]!r}: only ASCII letters, digits and "
+            "the characters _ - = @ , . ; are allowed"
+        )
+    return None
+
+
+def event_name_fault(name: object, max_length: int = MAX_EVENT_NAME_LENGTH) -> str | None:
+    """Say what is wrong with an event name, or None when it may be used."""
+    if not isinstance(name, str):
+        return f"Invalid event name: expected a string, got {json_type(name)}"
+    if not name:
+        return "Invalid event name: it is empty"
+    if len(name) > max_length:
+        return f"Invalid event name: {len(name)} characters, but at most {max_length} are allowed"
+    return None
+
+
+def is_socket_id(value: object) -> bool:
+    """Whether ``value`` looks as every server SDK demands before it signs: ``123.456``."""
+    return isinstance(value, str) and len(value) <= 64 and _SOCKET_ID.fullmatch(value) is not None
+
+
+def json_type(value: object) -> str:
+    """Name a decoded JSON value's type as the sender knows it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "an array" if isinstance(value, list) else "an object"
