@@ -1,0 +1,1 @@
+"""Tasks given to whoever is free. Nothing here yet: the package holds its place and its name."""

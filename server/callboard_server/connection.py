@@ -1,0 +1,242 @@
+"""One client, whatever transport it came by: its state, its channels and what it is sent.
+
+A connection knows nothing of the others. Its transport notes signs of life, gives messages to
+:mod:`handlers` and takes bytes through the :class:`Outlet` seam; the hub appends frames to
+:attr:`Connection.outbox`.
+
+Backpressure: the transport says when its buffer is not empty (:meth:`Connection.pause`). Until
+it is, frames stay in the outbox and are counted; beyond ``max_outbox_bytes`` the connection is
+taken out of its channels at once and closed with 4100. Nothing is dropped silently, and the
+other subscribers do not notice.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Protocol
+
+from callboard_protocol import messages, refusals
+from callboard_protocol.lifecycle import Event, State, step
+from callboard_protocol.refusals import Refusal
+from callboard_server.brokers import Subscription
+from callboard_server.hub import Encode, Hub
+from callboard_server.settings import AppSettings, Settings
+
+logger = logging.getLogger("callboard.server")
+
+#: How long a client has to answer a close before its transport is cut, in seconds.
+CLOSE_TIMEOUT_SECONDS = 5.0
+
+
+class Outlet(Protocol):
+    """The transport below a connection, which gives it the form its bytes have on the wire."""
+
+    def write(self, data: bytes) -> None:
+        """Send wire bytes; ignored when the transport is gone."""
+
+    def buffered(self) -> int:
+        """Return how many bytes the transport holds that the kernel did not take."""
+
+    def ping(self) -> bytes:
+        """Return wire bytes that make a living client answer."""
+
+    def close(self, code: int, reason: str) -> bytes:
+        """Return the wire bytes that end the connection; it is closed once they are sent."""
+
+    def abort(self) -> None:
+        """Cut the transport without waiting for anything; it then is no longer transient."""
+
+
+class Connection:
+    """A client that has been accepted; created established and ended exactly once."""
+
+    __slots__ = (
+        "__weakref__",
+        "_held_bytes",
+        "_held_frames",
+        "app",
+        "channels",
+        "client_events_counted",
+        "client_events_since",
+        "due",
+        "encode",
+        "heard",
+        "hub",
+        "outbox",
+        "outlet",
+        "paused",
+        "queued",
+        "settings",
+        "socket_id",
+        "state",
+    )
+
+    def __init__(
+        self, hub: Hub, app: AppSettings, settings: Settings, outlet: Outlet, encode: Encode
+    ) -> None:
+        self.hub = hub
+        self.app = app
+        self.settings = settings
+        self.outlet = outlet
+        self.encode = encode
+        self.socket_id = _new_socket_id(hub)
+        self.state = State.OPEN
+        #: Channel name to the user id it was joined with; None without presence.
+        self.channels: dict[str, str | None] = {}
+        self.outbox: list[bytes] = []
+        self.queued = False
+        self.paused = False
+        self._held_frames = 0
+        self._held_bytes = 0
+        self.client_events_since = 0.0
+        self.client_events_counted = 0
+        self.due: int | None = None
+        self.heard = hub.deadlines.tick
+        hub.connections[self.socket_id] = self
+        hub.transient.discard(outlet)
+        hub.deadlines.set(self, settings.activity_timeout_seconds)
+        self.send(
+            messages.connection_established(self.socket_id, settings.activity_timeout_seconds)
+        )
+
+    @property
+    def live(self) -> bool:
+        """Whether the client may still be sent events and asked for messages."""
+        return self.state is State.OPEN or self.state is State.PINGED
+
+    # In
+
+    def hear(self) -> None:
+        """Note a sign of life: any frame of the client."""
+        self.heard = self.hub.deadlines.tick
+        if self.state is State.PINGED:
+            self.state = step(self.state, Event.HEARD)
+
+    # Out
+
+    def send(self, payload: bytes) -> None:
+        """Queue one message for this client alone; dropped once the connection is ending."""
+        if self.live:
+            self.hub.flusher.send(self, self.encode(payload))
+
+    def send_wire(self, data: bytes) -> None:
+        """Queue bytes already in wire form, behind what is queued."""
+        if self.live:
+            self.hub.flusher.send(self, data)
+
+    def flush(self) -> None:
+        """Write the outbox in one piece, or count it while the transport is full."""
+        self.queued = False
+        outbox = self.outbox
+        if self.paused:
+            self._hold()
+        elif outbox and self.state is not State.CLOSED:
+            data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
+            outbox.clear()
+            self.outlet.write(data)
+
+    def pause(self) -> None:
+        """The kernel takes no more for now."""
+        self.paused = True
+        self._hold()
+
+    def resume(self) -> None:
+        """The transport's buffer is empty again."""
+        self.paused = False
+        self._held_frames = self._held_bytes = 0
+        self.flush()
+
+    def _hold(self) -> None:
+        self._held_bytes += sum(map(len, self.outbox[self._held_frames :]))
+        self._held_frames = len(self.outbox)
+        held = self._held_bytes + self.outlet.buffered()
+        if self.live and held > self.settings.max_outbox_bytes:
+            logger.warning(
+                "closed a slow client app=%s socket_id=%s held_bytes=%d",
+                self.app.id,
+                self.socket_id,
+                held,
+            )
+            self.hub.slow_clients += 1
+            # What it has not read it will not read: make room for the close alone.
+            self.outbox.clear()
+            self.end(refusals.TOO_SLOW)
+
+    # The end
+
+    def end(self, refusal: Refusal) -> None:
+        """Leave all channels, say why in ``pusher:error``, and close with the same code."""
+        if self.live:
+            error = messages.error(refusal.message, refusal.code)
+            self._close(self.encode(error), refusal.code, refusal.message)
+
+    def fail(self, code: int, reason: str) -> None:
+        """Close for a violation below the Pusher protocol, without ``pusher:error``."""
+        if self.live:
+            self._close(b"", code, reason)
+
+    def closed_by_client(self, farewell: bytes) -> None:
+        """The client has said goodbye; ``farewell`` is the transport's answer to it."""
+        if self.live:
+            self._closing(farewell)
+
+    def lost(self) -> None:
+        """The transport is gone, for whatever reason."""
+        was_live = self.live
+        self.state = step(self.state, Event.LOST)
+        self.hub.deadlines.cancel(self)
+        self.outbox.clear()
+        if was_live:
+            self._depart()
+
+    def overdue(self) -> None:
+        """The deadline of the state has passed: ping, give up, or cut."""
+        quiet_for = self.hub.deadlines.seconds_since(self.heard)
+        timeout = self.settings.activity_timeout_seconds
+        if self.state is State.OPEN and quiet_for < timeout:
+            self.hub.deadlines.set(self, timeout - quiet_for)
+            return
+        state = step(self.state, Event.QUIET)
+        if state is State.PINGED:
+            self.state = state
+            self.send_wire(self.outlet.ping())
+            self.hub.deadlines.set(self, self.settings.pong_timeout_seconds)
+        elif state is State.CLOSING:
+            self.end(refusals.NO_PONG)
+        else:
+            self.outlet.abort()
+
+    def _close(self, error: bytes, code: int, reason: str) -> None:
+        self._closing(error + self.outlet.close(code, reason))
+
+    def _closing(self, last_words: bytes) -> None:
+        self.state = step(self.state, Event.ENDED)
+        if last_words:
+            self.outbox.append(last_words)
+        self.hub.deadlines.set(self, CLOSE_TIMEOUT_SECONDS)
+        self.hub.transient.add(self.outlet)
+        self._depart()
+        self.flush()
+
+    def _depart(self) -> None:
+        """Leave this process's channels at once, and then the cluster's."""
+        self.hub.connections.pop(self.socket_id, None)
+        left, self.channels = self.channels, {}
+        for channel in left:
+            self.hub.remove(self, channel)
+        self.hub.run(self._leave(list(left)))
+
+    async def _leave(self, channels: list[str]) -> None:
+        broker = self.hub.broker
+        for channel in channels:
+            await broker.leave(Subscription(self.app.id, channel, self.socket_id))
+        await broker.disconnect(self.app.id)
+
+
+def _new_socket_id(hub: Hub) -> str:
+    """Draw an id of the form SDKs check (``123.456``) that nobody can guess."""
+    while True:
+        socket_id = f"{secrets.randbelow(10**9)}.{secrets.randbelow(10**9)}"
+        if socket_id not in hub.connections:
+            return socket_id

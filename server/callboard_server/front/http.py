@@ -1,0 +1,416 @@
+"""One client of the front: requests in, in order; responses, a WebSocket or a hand-over out.
+
+Bounds: a request's head in bytes and time, its body in bytes and time, an idle kept-alive
+connection in time, and one request at a time: what is pipelined behind it waits unread in the
+kernel. A request that is refused before its body has arrived is answered at once, and what is
+still coming is read and thrown away for a moment, so that the client sees the answer and not a
+connection reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, cast
+
+import httptools
+
+from callboard_server.deadlines import Deadlines
+from callboard_server.front.request import Encoder, Request, Response, text
+from callboard_server.hub import Hub
+from callboard_server.roster import Roster
+from callboard_server.settings import Settings
+from callboard_server.stepping import step
+from callboard_server.websocket import Apps, WebSocket, handshake
+
+logger = logging.getLogger("callboard.server")
+
+MAX_HEAD_BYTES: Final = 16 * 1024
+HEAD_SECONDS: Final = 10.0
+BODY_SECONDS: Final = 30.0
+KEEP_ALIVE_SECONDS: Final = 75.0
+#: How long, and how much, of a refused request is read to let the client see the refusal.
+LINGER_SECONDS: Final = 2.0
+LINGER_BYTES: Final = 64 * 1024 * 1024
+#: After so many pipelined requests of one client the others get a turn.
+_REQUESTS_PER_TURN: Final = 32
+
+Handle = Callable[[Request], Coroutine[Any, Any, Response]]
+#: Takes a transport and the bytes of one request over, with everything that follows.
+HandOver = Callable[[asyncio.Transport, bytes], None]
+
+
+@dataclass(slots=True)
+class FrontContext:
+    """What every connection of the front shares."""
+
+    hub: Hub
+    apps: Apps
+    settings: Settings
+    deadlines: Deadlines
+    encoder: Encoder
+    #: Answers a request under ``/apps/``.
+    handle: Handle
+    #: Gives any other request to aiohttp.
+    hand_over: HandOver
+    connections: Roster[HTTPConnection]
+    #: Set when the server ends: finish what was begun, keep nothing alive.
+    closing: bool = False
+
+
+class Phase(enum.Enum):
+    """What is being waited for."""
+
+    IDLE = "a request"
+    READING = "the rest of a request"
+    ANSWERING = "our answer"
+    LINGERING = "the end of a refused request"
+    DONE = "nothing: the transport is closed or has a new protocol"
+
+
+class HTTPConnection(asyncio.Protocol):
+    """An HTTP/1 connection until it ends or becomes something else."""
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_context",
+        "_eof",
+        "_head_bytes",
+        "_head_complete",
+        "_headers",
+        "_idle_since",
+        "_parser",
+        "_phase",
+        "_requests",
+        "_target",
+        "_time_limit",
+        "_transport",
+        "_upgrade",
+        "_write_paused",
+        "due",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, context: FrontContext) -> None:
+        self._context = context
+        # A new connection owes a request, a kept-alive one need not send another.
+        self._phase = Phase.READING
+        self._time_limit: float | None = HEAD_SECONDS
+        self._eof = False
+        self._parser = httptools.HttpRequestParser(self)
+        self._requests: deque[Request] = deque()
+        #: The upgrade to a WebSocket behind the requests, with the bytes that follow it.
+        self._upgrade: tuple[Request, bytes] | None = None
+        self._write_paused = False
+        self.due: int | None = None
+        self._idle_since = context.deadlines.tick
+        self.on_message_begin()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        self._context.connections.add(self)
+        self._context.deadlines.set(self, HEAD_SECONDS)
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase is Phase.LINGERING:
+            self._linger(data)
+            return
+        if self._phase is Phase.IDLE:
+            self._phase = Phase.READING
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgraded(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if self._phase is not Phase.LINGERING:
+                self._refuse(text(400, f"Bad request: {_one_line(error)}"))
+            return
+        if self._phase is Phase.READING:
+            self._after_reading()
+
+    def eof_received(self) -> bool:
+        """Keep a half-closed connection open while an answer is due, and no longer."""
+        self._eof = True
+        return self._phase is Phase.ANSWERING or bool(self._requests)
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if self._phase is Phase.READING:
+            self._next()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._release()
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._head_complete = False
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+
+    def on_url(self, target: bytes) -> None:
+        self._target += target
+        self._head_bytes += len(target)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+        self._head_bytes += len(name) + len(value) + 4
+
+    def on_headers_complete(self) -> None:
+        self._head_complete = True
+        if self._phase is not Phase.READING:
+            return
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse_head()
+            return
+        expects = False
+        for name, value in self._headers:
+            folded = name.lower()
+            if folded == b"content-length":
+                if int(value) > self._context.settings.max_request_body_bytes:
+                    self._refuse_body()
+                    return
+            elif folded == b"expect":
+                expects = value.lower() == b"100-continue"
+        if expects and not self._requests:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        if self._phase is not Phase.READING:
+            return
+        self._body_bytes += len(body)
+        if self._body_bytes > self._context.settings.max_request_body_bytes:
+            self._refuse_body()
+        else:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._phase is Phase.LINGERING:
+            # The refused request has arrived in full: nothing more need be waited for.
+            self._close()
+        elif self._phase is Phase.READING:
+            parser = self._parser
+            self._requests.append(
+                Request(
+                    parser.get_method().decode("latin-1"),
+                    self._target,
+                    parser.get_http_version(),
+                    self._headers,
+                    self._body[0] if len(self._body) == 1 else b"".join(self._body),
+                    parser.should_keep_alive(),
+                )
+            )
+            self.on_message_begin()
+
+    # Requests, one at a time
+
+    def _after_reading(self) -> None:
+        if self._requests or self._upgrade:
+            self._next()
+        if self._phase is not Phase.READING or self._requests:
+            return
+        if self._head_bytes > MAX_HEAD_BYTES and not self._head_complete:
+            self._refuse_head()
+            return
+        # What has begun gets its time once, however many pieces it comes in.
+        limit = BODY_SECONDS if self._head_complete else HEAD_SECONDS
+        if self._time_limit != limit:
+            self._time_limit = limit
+            self._context.deadlines.set(self, limit)
+
+    def _next(self) -> None:
+        """Answer requests until one must wait, the client must read, or none is left."""
+        requests_left = _REQUESTS_PER_TURN
+        while self._phase is Phase.READING and self._requests and not self._write_paused:
+            if not requests_left:
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._resume)
+                return
+            requests_left -= 1
+            request = self._requests.popleft()
+            if not request.target.startswith(b"/apps/"):
+                self._hand_over(request)
+                return
+            self._phase = Phase.ANSWERING
+            answer = step(self._context.handle(request))
+            if isinstance(answer, asyncio.Task):
+                self._transport.pause_reading()
+                answer.add_done_callback(partial(self._answered, request))
+                return
+            self._respond(request, answer)
+        if self._phase is Phase.READING and not self._requests and self._upgrade:
+            self._become_websocket(*self._upgrade)
+
+    def _resume(self) -> None:
+        if self._phase is not Phase.DONE:
+            self._transport.resume_reading()
+            if self._phase is Phase.READING:
+                self._next()
+
+    def _answered(self, request: Request, task: asyncio.Task[Response]) -> None:
+        if self._phase is not Phase.ANSWERING:
+            return
+        if task.cancelled() or task.exception() is not None:
+            logger.error("an API request failed", exc_info=task.exception())
+            self._respond(request, text(500, "Internal server error"))
+        else:
+            self._respond(request, task.result())
+        self._resume()
+
+    def _respond(self, request: Request, response: Response) -> None:
+        context = self._context
+        behind = bool(self._requests or self._upgrade)
+        close = context.closing or not request.keep_alive or (self._eof and not behind)
+        self._transport.write(context.encoder.encode(response, request, close=close))
+        if close:
+            self._close()
+        elif behind or self._head_bytes:
+            self._phase = Phase.READING
+            self._time_limit = None
+        else:
+            self._phase = Phase.IDLE
+            self._time_limit = None
+            self._idle_since = context.deadlines.tick
+            if self.due is None:
+                context.deadlines.set(self, KEEP_ALIVE_SECONDS)
+
+    def _hand_over(self, request: Request) -> None:
+        """Give the request and the transport to aiohttp; a page's connection ends with it."""
+        head = [b"%s %s HTTP/1.1\r\n" % (request.method.encode("latin-1"), request.target)]
+        head += [
+            b"%s: %s\r\n" % (name, value)
+            for name, value in request.headers
+            if name.lower() not in _HOP_BY_HOP
+        ]
+        head.append(b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(request.body))
+        transport = self._transport
+        self._release()
+        self._context.hand_over(transport, b"".join(head) + request.body)
+
+    def _upgraded(self, behind: bytes) -> None:
+        """llhttp has found an upgrade; only one to a WebSocket is taken, others are ignored."""
+        if self._phase is not Phase.READING:
+            return
+        request = self._requests.pop()
+        if (request.header(b"upgrade") or b"").lower() == b"websocket":
+            self._upgrade = (request, behind)
+            return
+        # A client that offers h2c gets HTTP/1.1, and its next request begins afresh.
+        self._requests.append(request)
+        self._parser = httptools.HttpRequestParser(self)
+        if behind:
+            try:
+                self._parser.feed_data(behind)
+            except httptools.HttpParserError as error:
+                self._refuse(text(400, f"Bad request: {_one_line(error)}"))
+
+    def _become_websocket(self, request: Request, behind: bytes) -> None:
+        headers = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers
+        ]
+        accepted, response = handshake(request.target.decode("latin-1"), headers)
+        context, transport = self._context, self._transport
+        if not accepted or context.closing:
+            if accepted:
+                response = context.encoder.encode(
+                    text(503, "Server is ending"), request, close=True
+                )
+            transport.write(response)
+            self._close()
+            return
+        self._release()
+        websocket = WebSocket(transport, context.hub, context.apps, context.settings)
+        transport.set_protocol(websocket)
+        websocket.begin(request.target, response, behind)
+
+    # The end
+
+    def finish(self) -> None:
+        """The server ends: close now if idle, else behind the answer."""
+        if self._phase in (Phase.IDLE, Phase.READING):
+            self._close()
+
+    def abort(self) -> None:
+        """The server has waited long enough."""
+        if self._phase is not Phase.DONE:
+            self._transport.abort()
+
+    def overdue(self) -> None:
+        """What was waited for did not come."""
+        deadlines = self._context.deadlines
+        if self._phase is Phase.IDLE:
+            idle_for = deadlines.seconds_since(self._idle_since)
+            if idle_for < KEEP_ALIVE_SECONDS:
+                deadlines.set(self, KEEP_ALIVE_SECONDS - idle_for)
+            else:
+                self._close()
+        elif self._phase is Phase.READING and self._head_bytes + self._body_bytes:
+            response = text(408, "Request timeout: the request did not arrive in time")
+            self._transport.write(self._context.encoder.encode(response, None, close=True))
+            self._close()
+        elif self._phase is not Phase.ANSWERING:
+            self._transport.abort()
+
+    def _refuse_head(self) -> None:
+        self._refuse(text(431, f"Request head too large: more than {MAX_HEAD_BYTES} bytes"))
+
+    def _refuse_body(self) -> None:
+        limit = self._context.settings.max_request_body_bytes
+        self._refuse(text(413, f"Request body too large: more than {limit} bytes"))
+
+    def _refuse(self, response: Response) -> None:
+        """Answer, and read on for a moment so that the answer arrives before the end."""
+        self._requests.clear()
+        self._body.clear()
+        self._body_bytes = 0
+        self._phase = Phase.LINGERING
+        self._transport.write(self._context.encoder.encode(response, None, close=True))
+        self._context.deadlines.set(self, LINGER_SECONDS)
+
+    def _linger(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        if self._body_bytes > LINGER_BYTES:
+            self._transport.abort()
+            return
+        try:
+            # The parser still knows where the refused request ends.
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            pass
+
+    def _close(self) -> None:
+        self._phase = Phase.DONE
+        self._transport.close()
+
+    def _release(self) -> None:
+        """This object is no longer the transport's protocol."""
+        self._phase = Phase.DONE
+        self._requests.clear()
+        self._upgrade = None
+        self._context.deadlines.cancel(self)
+        self._context.connections.discard(self)
+
+
+_HOP_BY_HOP: Final = frozenset(
+    (b"connection", b"keep-alive", b"content-length", b"transfer-encoding", b"expect", b"upgrade")
+)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,53 @@
+"""Everything that is not hot, as an ordinary aiohttp application: health checks for now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+import callboard_protocol
+
+#: Whether the server takes new clients.
+Ready = Callable[[], bool]
+
+
+class Pages:
+    """aiohttp behind the front: takes over a transport with one request."""
+
+    def __init__(self, ready: Ready) -> None:
+        self._ready = ready
+        self._runner: web.AppRunner | None = None
+        self._server: web.Server | None = None
+
+    async def start(self) -> None:
+        """Build the application; it listens to nothing itself."""
+        application = web.Application()
+        application.router.add_get("/", self._root)
+        application.router.add_get("/ready", self._readiness)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        self._server = self._runner.server
+
+    async def stop(self) -> None:
+        """Finish what is being answered, for a second at most."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def take(self, transport: asyncio.Transport, request: bytes) -> None:
+        """Answer one whole request on ``transport`` and close it."""
+        assert self._server is not None  # noqa: S101 - started before the front listens
+        handler = self._server()
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
+        handler.data_received(request)
+
+    async def _root(self, request: web.Request) -> web.Response:
+        version = callboard_protocol.__version__
+        return web.json_response({"name": "callboard", "version": version})
+
+    async def _readiness(self, request: web.Request) -> web.Response:
+        if self._ready():
+            return web.json_response({"ready": True})
+        return web.json_response({"ready": False, "reason": "the server is ending"}, status=503)

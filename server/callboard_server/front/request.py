@@ -1,0 +1,83 @@
+"""A whole request and its answer, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+
+class Request(msgspec.Struct, gc=False):
+    """One HTTP request with its whole body; ``target`` is path and query as sent."""
+
+    method: str
+    target: bytes
+    version: str
+    headers: list[tuple[bytes, bytes]]
+    body: bytes = b""
+    keep_alive: bool = True
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first header of this lower-case name."""
+        for found, value in self.headers:
+            if found.lower() == name:
+                return value
+        return None
+
+
+class Response(msgspec.Struct, frozen=True):
+    """What is answered; ``headers`` are whole lines without their line ends."""
+
+    status: int
+    body: bytes = b"{}"
+    content_type: str = "application/json"
+    headers: tuple[str, ...] = ()
+
+
+def text(status: int, message: str, *headers: str) -> Response:
+    """Return a plain-text answer; hosted Pusher ends its error bodies with a newline."""
+    return Response(status, f"{message}\n".encode(), "text/plain; charset=utf-8", headers)
+
+
+_REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
+
+
+class Encoder:
+    """Writes responses as bytes; the date header is made once a second."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._second = -1
+        self._date = ""
+        self._heads: dict[tuple[int, str, bool, str], bytes] = {}
+
+    def encode(self, response: Response, request: Request | None, *, close: bool) -> bytes:
+        """Return the whole response; without a request it is for one that was not understood."""
+        second = int(self._now())
+        if second != self._second:
+            self._second = second
+            self._date = formatdate(second, usegmt=True)
+            self._heads.clear()
+        version = request.version if request else "1.1"
+        key = (response.status, response.content_type, close, version)
+        head = self._heads.get(key)
+        if head is None:
+            head = self._heads[key] = self._head(*key)
+        lines = "".join(f"{line}\r\n" for line in response.headers) if response.headers else ""
+        length = f"Content-Length: {len(response.body)}\r\n{lines}\r\n".encode("latin-1", "replace")
+        body = b"" if request is not None and request.method == "HEAD" else response.body
+        return head + length + body
+
+    def _head(self, status: int, content_type: str, close: bool, version: str) -> bytes:
+        connection = "close" if close else "keep-alive" if version == "1.0" else ""
+        lines = [
+            f"HTTP/1.1 {status} {_REASONS.get(status, '')}",
+            f"Date: {self._date}",
+            f"Content-Type: {content_type}",
+        ]
+        if connection:
+            lines.append(f"Connection: {connection}")
+        return "".join(f"{line}\r\n" for line in lines).encode()

@@ -1,0 +1,154 @@
+"""The connections of this process, and the one place where an event reaches them.
+
+Publishing goes through the broker, which calls :meth:`Hub.receive` for every event of a
+channel that has subscribers here. Per publish, the frame is built once per wire form; per
+subscriber, it is appended to an outbox, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from callboard_protocol.refusals import Refusal
+from callboard_server.brokers import Broker, Message, Serial
+from callboard_server.deadlines import Deadlines
+from callboard_server.outbox import Flushable, Flusher
+from callboard_server.roster import Roster
+from callboard_server.settings import AppSettings
+from callboard_server.stepping import step
+
+#: Builds a wire form of an event's JSON text, such as a WebSocket text frame.
+Encode = Callable[[bytes], bytes]
+
+
+class Subscriber(Flushable, Protocol):
+    """A connection as the hub sees it."""
+
+    app: AppSettings
+    encode: Encode
+    socket_id: str
+
+    def send(self, payload: bytes) -> None:
+        """Queue one message for this client alone."""
+
+    def end(self, refusal: Refusal) -> None:
+        """Close the connection, telling the client why."""
+
+
+class Transient(Protocol):
+    """A transport that is being admitted, was refused, or is ending."""
+
+    def abort(self) -> None:
+        """Cut it without waiting for anything."""
+
+
+class LocalChannel:
+    """This process's subscribers of one channel.
+
+    ``groups`` has them by wire form. ``joining`` has those whose subscription is not confirmed
+    yet, with the events that wait behind the confirmation.
+    """
+
+    __slots__ = ("groups", "joining")
+
+    def __init__(self) -> None:
+        self.groups: dict[Encode, dict[Subscriber, None]] = {}
+        self.joining: dict[Subscriber, list[tuple[Serial, bytes]]] = {}
+
+    @property
+    def empty(self) -> bool:
+        return not self.groups and not self.joining
+
+
+class Hub:
+    """Knows every connection by socket id and every channel with subscribers here."""
+
+    def __init__(
+        self, broker: Broker, flusher: Flusher, deadlines: Deadlines, time: Callable[[], float]
+    ) -> None:
+        self.broker = broker
+        self.flusher = flusher
+        self.deadlines = deadlines
+        #: Seconds of the loop's clock.
+        self.time = time
+        self.connections: dict[str, Subscriber] = {}
+        #: Transports that are not, or no longer, those of a live connection.
+        self.transient: Roster[Transient] = Roster()
+        #: Clients closed since the start because they read too slowly.
+        self.slow_clients = 0
+        self._channels: dict[tuple[str, str], LocalChannel] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # Delivery
+
+    def receive(self, message: Message, serial: Serial) -> None:
+        """Deliver an event of the broker to this process's subscribers of its channel."""
+        channel = self._channels.get((message.app_id, message.channel))
+        if channel is None:
+            return
+        excluded = self.connections.get(message.excluded) if message.excluded else None
+        for encode, group in channel.groups.items():
+            self._deliver(encode(message.payload), group, excluded)
+        for connection, waiting in channel.joining.items():
+            if connection is not excluded:
+                waiting.append((serial, message.payload))
+
+    def _deliver(
+        self, frame: bytes, group: dict[Subscriber, None], excluded: Subscriber | None
+    ) -> None:
+        enqueue = self.flusher.enqueue
+        for connection in group:
+            if connection is not excluded:
+                connection.outbox.append(frame)
+                if not connection.queued:
+                    connection.queued = True
+                    enqueue(connection)
+        self.flusher.schedule()
+
+    # Subscribers
+
+    def begin_join(self, connection: Subscriber, channel_name: str) -> None:
+        """From now on hold the channel's events for ``connection``, in order."""
+        key = (connection.app.id, channel_name)
+        channel = self._channels.get(key)
+        if channel is None:
+            channel = self._channels[key] = LocalChannel()
+        channel.joining[connection] = []
+
+    def confirm_join(self, connection: Subscriber, channel_name: str, serial: Serial) -> None:
+        """Deliver what waited and is newer than the snapshot ``serial``, then events as they come.
+
+        Whatever confirms the subscription to the client must have been sent before.
+        """
+        channel = self._channels[(connection.app.id, channel_name)]
+        for place, payload in channel.joining.pop(connection):
+            if place.epoch != serial.epoch or place.n > serial.n:
+                connection.send(payload)
+        channel.groups.setdefault(connection.encode, {})[connection] = None
+
+    def remove(self, connection: Subscriber, channel_name: str) -> None:
+        """Deliver no more events of the channel to ``connection``."""
+        key = (connection.app.id, channel_name)
+        channel = self._channels.get(key)
+        if channel is None:
+            return
+        channel.joining.pop(connection, None)
+        group = channel.groups.get(connection.encode)
+        if group is not None:
+            group.pop(connection, None)
+            if not group:
+                del channel.groups[connection.encode]
+        if channel.empty:
+            del self._channels[key]
+
+    # Work that may have to wait
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Step ``coroutine``; return the task it became if it could not finish at once."""
+        task = step(coroutine)
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return task

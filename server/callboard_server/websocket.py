@@ -1,0 +1,345 @@
+"""A Pusher client on a WebSocket: an asyncio.Protocol between the socket and a Connection.
+
+The handshake and every frame that is not a whole masked text frame belong to ``websockets``,
+used sans-IO; its state machine is made for such a frame and dropped after it, so that an idle
+connection costs little memory. Reassembly of fragments and the UTF-8 check (RFC 6455, 5.4 and
+8.1) are ours around it. There is no permessage-deflate: a frame must be the same bytes for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+from urllib.parse import parse_qs, unquote
+
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State as WireState
+from websockets.server import ServerProtocol
+
+from callboard_protocol import frames, messages, refusals
+from callboard_protocol.refusals import Refusal
+from callboard_server.connection import CLOSE_TIMEOUT_SECONDS, Connection
+from callboard_server.handlers import receive
+from callboard_server.hub import Hub
+from callboard_server.settings import AppSettings, Settings
+
+logger = logging.getLogger("callboard.server")
+#: The library's own word on each connection is not ours to repeat.
+_library_logger = logging.getLogger("callboard.server.websockets")
+_library_logger.setLevel(logging.CRITICAL)
+
+SUPPORTED_VERSIONS = (5, 6, 7)
+
+#: After so many messages of one client in one piece the others get a turn.
+_MESSAGES_PER_TURN = 256
+
+_PING = frames.ping_frame() + frames.text_frame(messages.PING)
+
+
+class Apps(Protocol):
+    """Where apps are found by the key that clients connect with."""
+
+    def by_key(self, key: str) -> AppSettings | None:
+        """Return the app, or None when no app has this key."""
+
+
+def handshake(path: str, headers: Sequence[tuple[str, str]]) -> tuple[bool, bytes]:
+    """Answer an upgrade request: whether it succeeded, and the bytes of the response."""
+    protocol = ServerProtocol(logger=_library_logger)
+    request = Request(path, Headers(headers))
+    response = protocol.accept(request)
+    protocol.send_response(response)
+    return response.status_code == 101, b"".join(protocol.data_to_send())
+
+
+class WebSocket(asyncio.Protocol):
+    """One WebSocket after its handshake, from acceptance or refusal to the end.
+
+    Implements :class:`~callboard_server.connection.Outlet`.
+    """
+
+    __slots__ = (
+        "_apps",
+        "_buffer",
+        "_connection",
+        "_fragments",
+        "_hub",
+        "_library",
+        "_open",
+        "_settings",
+        "_transport",
+        "due",
+    )
+
+    def __init__(
+        self, transport: asyncio.Transport, hub: Hub, apps: Apps, settings: Settings
+    ) -> None:
+        self._transport = transport
+        self._hub = hub
+        self._apps = apps
+        self._settings = settings
+        self._connection: Connection | None = None
+        self._buffer = b""
+        self._library: ServerProtocol | None = None
+        self._fragments: list[bytes] | None = None
+        self._open = True
+        self.due: int | None = None
+        # Whatever the kernel does not take at once is a reason to wait: then the buffer is
+        # never more than one write, and the outbox is what is counted.
+        transport.set_write_buffer_limits(high=0)
+        hub.transient.add(self)
+
+    # From acceptance
+
+    def begin(self, target: bytes, response: bytes, behind: bytes) -> None:
+        """Send the handshake's response, accept or refuse, and read what came behind it."""
+        self._transport.write(response)
+        self._buffer = behind
+        task = self._hub.run(self._admit(target))
+        if task is None:
+            self._read(b"")
+        else:
+            self._wait_for(task)
+
+    async def _admit(self, target: bytes) -> None:
+        path, _, query = target.decode("latin-1").partition("?")
+        app = self._find_app(path, query)
+        if isinstance(app, Refusal):
+            self._refuse(app)
+            return
+        broker = self._hub.broker
+        if not await broker.connect(app.id, app.max_connections):
+            self._refuse(refusals.OVER_QUOTA, app)
+        elif not self._open:
+            await broker.disconnect(app.id)
+        else:
+            self._connection = Connection(self._hub, app, self._settings, self, frames.text_frame)
+
+    def _find_app(self, path: str, query: str) -> AppSettings | Refusal:
+        prefix, _, key = path.partition("/app/")
+        if prefix or not key or "/" in key:
+            return refusals.unknown_path(path)
+        key = unquote(key)
+        app = self._apps.by_key(key)
+        if app is None:
+            return refusals.unknown_key(key)
+        if not app.enabled:
+            return refusals.APP_DISABLED
+        # A client that names no version is taken for a current one.
+        version = parse_qs(query, keep_blank_values=True).get("protocol", ["7"])[-1]
+        if not (version.isascii() and version.isdigit() and len(version) < 10):
+            return refusals.malformed_version(version)
+        if int(version) not in SUPPORTED_VERSIONS:
+            return refusals.unsupported_version(int(version), SUPPORTED_VERSIONS)
+        return app
+
+    def _refuse(self, refusal: Refusal, app: AppSettings | None = None) -> None:
+        logger.warning(
+            "refused a connection app=%s code=%d reason=%r",
+            app.id if app else "-",
+            refusal.code,
+            refusal.message,
+        )
+        error = messages.error(refusal.message, refusal.code)
+        self._end(frames.text_frame(error) + frames.close_frame(refusal.code, refusal.message))
+
+    # Outlet
+
+    def write(self, data: bytes) -> None:
+        if self._open:
+            self._transport.write(data)
+
+    def buffered(self) -> int:
+        return self._transport.get_write_buffer_size() if self._open else 0
+
+    def ping(self) -> bytes:
+        """Both kinds: browsers answer WebSocket pings unseen, some clients only Pusher's."""
+        return _PING
+
+    def close(self, code: int, reason: str) -> bytes:
+        return frames.close_frame(code, reason)
+
+    def abort(self) -> None:
+        if self._open:
+            self._transport.abort()
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        connection = self._connection
+        if connection is None:
+            # Before acceptance bytes wait; after a refusal only the client's close matters.
+            if self.due is None:
+                self._buffer += data
+            else:
+                self._await_close(data)
+            return
+        connection.hear()
+        self._read(data)
+
+    def pause_writing(self) -> None:
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume_writing(self) -> None:
+        if self._connection is not None:
+            self._connection.resume()
+
+    def eof_received(self) -> bool:
+        """A client that has stopped sending has left: let the transport close."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._open = False
+        self._hub.deadlines.cancel(self)
+        self._hub.transient.discard(self)
+        self._buffer = b""
+        if self._connection is not None:
+            self._connection.lost()
+
+    def overdue(self) -> None:
+        """The client did not answer the close in time."""
+        self.abort()
+
+    # Reading
+
+    def _read(self, data: bytes) -> None:
+        """Carry out every whole message in ``data``, in order, and keep the rest."""
+        if self._buffer:
+            data, self._buffer = self._buffer + data, b""
+        connection = self._connection
+        if connection is None:
+            return
+        position, limit = 0, self._settings.max_message_bytes
+        messages_left = _MESSAGES_PER_TURN
+        while position < len(data) and connection.live:
+            if not messages_left:
+                self._buffer = data[position:]
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._read_on)
+                return
+            messages_left -= 1
+            cut = (
+                frames.Cut.OTHER
+                if self._library is not None
+                else frames.cut_text_frame(data, position, limit)
+            )
+            if isinstance(cut, tuple):
+                payload, position = cut
+                task = self._text(connection, payload)
+                if task is not None:
+                    self._buffer = data[position:]
+                    self._wait_for(task)
+                    return
+                continue
+            if cut is frames.Cut.OTHER:
+                end = self._whole_frame_end(data, position)
+                if end is not None:
+                    task = self._through_library(connection, data[position:end])
+                    position = end
+                    if task is not None:
+                        self._buffer = data[position:]
+                        self._wait_for(task)
+                        return
+                    continue
+            self._buffer = data[position:]
+            return
+        if not connection.live and position < len(data):
+            self._await_close(data[position:])
+
+    def _whole_frame_end(self, data: bytes, start: int) -> int | None:
+        """Return where the frame ends, None to wait for more; too long ones are not waited for."""
+        end = frames.frame_end(data, start)
+        if end is None or end <= len(data):
+            return end
+        return len(data) if end - start > self._settings.max_message_bytes + 14 else None
+
+    def _text(self, connection: Connection, payload: bytes) -> asyncio.Task[None] | None:
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError:
+            connection.fail(1007, "a text message must be valid UTF-8")
+            return None
+        return receive(connection, text)
+
+    def _through_library(self, connection: Connection, data: bytes) -> asyncio.Task[None] | None:
+        """Give the library one frame, or bytes that violate the protocol."""
+        library = self._library or ServerProtocol(
+            state=WireState.OPEN,
+            max_size=self._settings.max_message_bytes,
+            logger=_library_logger,
+        )
+        library.receive_data(data)
+        answer = b"".join(library.data_to_send())
+        if library.state is not WireState.OPEN:
+            connection.closed_by_client(answer)
+            self._closed_by_client()
+            return None
+        if answer:
+            connection.send_wire(answer)
+        task = None
+        for frame in library.events_received():
+            if isinstance(frame, Frame):
+                task = self._frame(connection, frame)
+        # Between messages there is nothing in it that a fresh one does not have.
+        self._library = library if self._fragments is not None else None
+        return task
+
+    def _frame(self, connection: Connection, frame: Frame) -> asyncio.Task[None] | None:
+        if frame.opcode is Opcode.BINARY:
+            self._fragments = None if frame.fin else []
+            connection.send(messages.error(refusals.BINARY_FRAME))
+        elif frame.opcode is Opcode.TEXT and not frame.fin:
+            self._fragments = [bytes(frame.data)]
+        elif frame.opcode is Opcode.TEXT:
+            return self._text(connection, bytes(frame.data))
+        elif frame.opcode is Opcode.CONT and self._fragments is not None:
+            # A binary message's fragments were answered by its first frame and are not kept.
+            keep = bool(self._fragments)
+            if keep:
+                self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                payload = b"".join(self._fragments)
+                self._fragments = None
+                return self._text(connection, payload) if keep else None
+        return None
+
+    def _wait_for(self, task: asyncio.Task[None]) -> None:
+        """Read on when ``task`` is done; until then the kernel holds what the client sends."""
+        self._transport.pause_reading()
+        task.add_done_callback(self._read_on)
+
+    def _read_on(self, task: asyncio.Task[None] | None = None) -> None:
+        if self._open:
+            self._transport.resume_reading()
+            self._read(b"")
+
+    # The end
+
+    def _end(self, last_words: bytes) -> None:
+        self._hub.deadlines.set(self, CLOSE_TIMEOUT_SECONDS)
+        self._transport.write(last_words)
+
+    def _await_close(self, data: bytes) -> None:
+        """After our close frame, everything but the client's own is thrown away."""
+        data = self._buffer + data
+        start = 0
+        while (end := frames.frame_end(data, start)) is not None and end <= len(data):
+            if data[start] & 0x0F == frames.CLOSE:
+                self._closed_by_client()
+                return
+            start = end
+        # A rest of more than a control frame's size belongs to a message nobody will read.
+        self._buffer = data[start:] if len(data) - start <= 131 else b""
+
+    def _closed_by_client(self) -> None:
+        """Both sides have said goodbye, or the client broke the rules: close what is sent."""
+        if self._connection is None:
+            self._transport.close()
+            return
+        self._connection.flush()
+        self._transport.close()
