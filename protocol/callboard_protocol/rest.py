@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
 from callboard_protocol.channels import (
-    MAX_CHANNEL_NAME_LENGTH,
     PRESENCE,
     SERVER_TO_USER_PREFIX,
     channel_name_fault,
@@ -32,6 +31,7 @@ MAX_BATCH_EVENTS: Final = 10
 USER_COUNT: Final = "user_count"
 SUBSCRIPTION_COUNT: Final = "subscription_count"
 _COUNTS: Final = frozenset((USER_COUNT, SUBSCRIPTION_COUNT))
+_NO_INFO: Final[frozenset[str]] = frozenset()
 
 
 class BadRequest(Exception):
@@ -42,7 +42,7 @@ class BadRequest(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trigger:
     """One event for one or more channels; ``socket_id`` is the connection left out."""
 
@@ -61,18 +61,18 @@ class ChannelCounts:
     user_count: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerLimits:
+class EventLimits(Protocol):
     """The bounds of one app's events."""
 
-    max_event_payload_bytes: int = MAX_EVENT_PAYLOAD_BYTES
-    max_channel_name_length: int = MAX_CHANNEL_NAME_LENGTH
+    @property
+    def max_event_payload_bytes(self) -> int:
+        """Bytes of an event's ``data`` in UTF-8."""
 
 
 # Requests
 
 
-def parse_events(body: bytes, limits: TriggerLimits) -> Trigger:
+def parse_events(body: bytes, limits: EventLimits) -> Trigger:
     """Read the body of ``POST events``.
 
     Raises:
@@ -81,7 +81,7 @@ def parse_events(body: bytes, limits: TriggerLimits) -> Trigger:
     return _trigger(_object(body), limits, channel_lists=True)
 
 
-def parse_batch_events(body: bytes, limits: TriggerLimits) -> list[Trigger]:
+def parse_batch_events(body: bytes, limits: EventLimits) -> list[Trigger]:
     """Read the body of ``POST batch_events``; each event names one channel.
 
     Raises:
@@ -112,7 +112,7 @@ def parse_info(value: object, allowed: Iterable[str]) -> frozenset[str]:
         BadRequest: not a string, or an attribute that this call does not know.
     """
     if value is None or value == "":
-        return frozenset()
+        return _NO_INFO
     if not isinstance(value, str):
         raise BadRequest(
             "Expected info parameter to be a string: info should be a comma separated list "
@@ -189,14 +189,14 @@ def _object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _trigger(event: dict[str, Any], limits: TriggerLimits, *, channel_lists: bool) -> Trigger:
+def _trigger(event: dict[str, Any], limits: EventLimits, *, channel_lists: bool) -> Trigger:
     name = _required_string(event, "name")
     if fault := event_name_fault(name):
         raise BadRequest(fault)
     data = _required_string(event, "data")
     channels = _channels(event, limits) if channel_lists else (_required_string(event, "channel"),)
     for channel in channels:
-        if fault := _publish_fault(channel, limits):
+        if fault := _publish_fault(channel):
             raise BadRequest(fault)
     size = len(data) if data.isascii() else len(data.encode("utf-8", "surrogatepass"))
     if size > limits.max_event_payload_bytes:
@@ -213,7 +213,7 @@ def _trigger(event: dict[str, Any], limits: TriggerLimits, *, channel_lists: boo
     return Trigger(name, data, channels, socket_id, parse_info(event.get("info"), _COUNTS))
 
 
-def _channels(event: dict[str, Any], limits: TriggerLimits) -> tuple[str, ...]:
+def _channels(event: dict[str, Any], limits: EventLimits) -> tuple[str, ...]:
     channels = event.get("channels")
     if channels is None:
         return (_required_string(event, "channel"),)
@@ -233,11 +233,11 @@ def _channels(event: dict[str, Any], limits: TriggerLimits) -> tuple[str, ...]:
     return tuple(dict.fromkeys(channels)) if len(channels) > 1 else tuple(channels)
 
 
-def _publish_fault(channel: str, limits: TriggerLimits) -> str | None:
+def _publish_fault(channel: str) -> str | None:
     """As for subscriptions, and ``#server-to-user-…``: that is how an event reaches a user."""
     if channel.startswith(SERVER_TO_USER_PREFIX):
-        return channel_name_fault(channel[1:], limits.max_channel_name_length)
-    return channel_name_fault(channel, limits.max_channel_name_length)
+        return channel_name_fault(channel[1:])
+    return channel_name_fault(channel)
 
 
 def _required_string(event: dict[str, Any], name: str) -> str:

@@ -12,13 +12,15 @@ bytes makes every form exact.
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import md5
+from hmac import compare_digest
 from typing import Final
 from urllib.parse import unquote_to_bytes
+
+from callboard_protocol.digest import signer
 
 #: How far a request's clock may be off, in seconds; a request exactly this old is refused.
 TIMESTAMP_WINDOW_SECONDS: Final = 600
@@ -28,7 +30,7 @@ class Unauthorized(Exception):
     """A request is not signed as it should be; ``str()`` is the body of the 401."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SignedRequest:
     """The parts of a request that its signature covers, as received.
 
@@ -45,7 +47,7 @@ def sign(secret: str, method: str, path: str, parameters: dict[str, str]) -> str
     """Return ``auth_signature`` for a request with these decoded query parameters."""
     pairs = [(name.lower().encode(), value.encode()) for name, value in parameters.items()]
     string = _string(method, path.encode(), pairs)
-    return hmac.digest(secret.encode(), string, "sha256").hex()
+    return signer(secret).sign(string)
 
 
 def body_md5(body: bytes) -> str:
@@ -62,18 +64,22 @@ def verify(request: SignedRequest, key: str, secret: str, now: float) -> dict[st
     Raises:
         Unauthorized: with the reason, as hosted Pusher words it.
     """
-    raw = [_pair(part) for part in request.query.split(b"&") if part]
-    parameters = {_decode(name).lower(): _decode(value) for name, value in raw}
-
+    parameters = _plain_parameters(request)
+    plain = parameters is not None
+    if parameters is None:
+        parameters = {_decode(name).lower(): _decode(value) for name, value in _pairs(request)}
     given_key = parameters.get(b"auth_key")
     if given_key is None:
         raise Unauthorized("Missing parameter: auth_key")
-    if not hmac.compare_digest(given_key, key.encode()):
+    if not compare_digest(given_key, key.encode()):
         raise Unauthorized("Unknown auth_key")
     _check_version(parameters)
     _check_timestamp(parameters, now)
-    _check_signature(request, raw, secret, parameters)
+    strings = (_plain_string(request),) if plain else _candidates(request)
+    _check_signature(strings, secret, parameters)
     _check_body(request.body, parameters)
+    if parameters.keys() <= _SIGNATURE_PARAMETERS:
+        return {}
     return {
         name.decode("utf-8", "replace"): value.decode("utf-8", "replace")
         for name, value in parameters.items()
@@ -81,9 +87,35 @@ def verify(request: SignedRequest, key: str, secret: str, now: float) -> dict[st
     }
 
 
+def _plain_parameters(request: SignedRequest) -> dict[bytes, bytes] | None:
+    """Parse the query of a request that is written in one way only, as nearly all are.
+
+    None for any that is escaped, repeats a name or has names that are not well known.
+    """
+    query = request.query
+    if b"%" in query or b"+" in query or b"%" in request.path:
+        return None
+    parts = query.split(b"&")
+    try:
+        parameters = dict([part.split(b"=", 1) for part in parts])
+    except ValueError:
+        return None
+    if len(parameters) != len(parts) or not parameters.keys() <= _WELL_KNOWN:
+        return None
+    return parameters
+
+
+def _plain_string(request: SignedRequest) -> bytes:
+    # No well-known name is the beginning of another, so the parts sort as their names do.
+    parts = sorted(request.query.split(b"&"))
+    query = b"&".join([part for part in parts if not part.startswith(b"auth_signature=")])
+    return b"%b\n%b\n%b" % (request.method.upper().encode(), request.path, query)
+
+
 _SIGNATURE_PARAMETERS: Final = frozenset(
     (b"auth_key", b"auth_timestamp", b"auth_version", b"auth_signature", b"body_md5")
 )
+_WELL_KNOWN: Final = _SIGNATURE_PARAMETERS | {b"filter_by_prefix", b"info"}
 
 
 def _check_version(parameters: dict[bytes, bytes]) -> None:
@@ -110,20 +142,14 @@ def _check_timestamp(parameters: dict[bytes, bytes], now: float) -> None:
         )
 
 
-def _check_signature(
-    request: SignedRequest,
-    raw: list[tuple[bytes, bytes]],
-    secret: str,
-    parameters: dict[bytes, bytes],
-) -> None:
+def _check_signature(strings: Iterable[bytes], secret: str, parameters: dict[bytes, bytes]) -> None:
     given = parameters.get(b"auth_signature")
     if given is None:
         raise Unauthorized("Missing parameter: auth_signature")
-    secret_bytes = secret.encode()
+    sign_with = signer(secret).sign
     shown = b""
-    for string in _candidates(request, raw):
-        expected = hmac.digest(secret_bytes, string, "sha256").hex().encode()
-        if hmac.compare_digest(expected, given):
+    for string in strings:
+        if compare_digest(sign_with(string).encode(), given):
             return
         shown = string
     text = shown.decode("utf-8", "replace").replace("\n", "\\n")
@@ -140,7 +166,7 @@ def _check_body(body: bytes, parameters: dict[bytes, bytes]) -> None:
             raise Unauthorized("Missing parameter: body_md5 is required for a request with a body")
         return
     expected = body_md5(body)
-    if not hmac.compare_digest(expected.encode(), given.lower()):
+    if not compare_digest(expected.encode(), given.lower()):
         # Some SDKs sign GET requests with an empty body_md5.
         if not body and not given:
             return
@@ -150,21 +176,17 @@ def _check_body(body: bytes, parameters: dict[bytes, bytes]) -> None:
         )
 
 
-def _candidates(request: SignedRequest, raw: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
+def _candidates(request: SignedRequest) -> Iterator[bytes]:
     """Yield every string this request may have been signed as, the documented one last."""
-    method = request.method
-    plain = [(name.lower(), value) for name, value in raw]
-    if b"%" not in request.query and b"+" not in request.query and b"%" not in request.path:
-        yield _string(method, request.path, plain)
-        return
+    raw = _pairs(request)
     queries = (
-        plain,
+        [(name.lower(), value) for name, value in raw],
         [(unquote_to_bytes(name).lower(), unquote_to_bytes(value)) for name, value in raw],
         [(_decode(name).lower(), _decode(value)) for name, value in raw],
     )
     for path in dict.fromkeys((unquote_to_bytes(request.path), request.path)):
         for query in queries:
-            yield _string(method, path, query)
+            yield _string(request.method, path, query)
 
 
 def _string(method: str, path: bytes, pairs: list[tuple[bytes, bytes]]) -> bytes:
@@ -181,9 +203,9 @@ def _name_of(pair: tuple[bytes, bytes]) -> bytes:
     return pair[0]
 
 
-def _pair(part: bytes) -> tuple[bytes, bytes]:
-    name, _, value = part.partition(b"=")
-    return name, value
+def _pairs(request: SignedRequest) -> list[tuple[bytes, bytes]]:
+    found = (part.partition(b"=") for part in request.query.split(b"&") if part)
+    return [(name, value) for name, _, value in found]
 
 
 def _decode(value: bytes) -> bytes:

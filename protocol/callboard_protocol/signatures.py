@@ -7,7 +7,9 @@ comparison takes the same time wherever the first difference lies. Source: the p
 
 from __future__ import annotations
 
-import hmac
+from hmac import compare_digest
+
+from callboard_protocol.digest import signer
 
 
 def channel_string(socket_id: str, channel: str, channel_data: str | None = None) -> str:
@@ -28,7 +30,7 @@ def user_string(socket_id: str, user_data: str) -> str:
 
 def sign(secret: str, string: str) -> str:
     """Return the lower-case hex HMAC-SHA256 of ``string``."""
-    return hmac.digest(secret.encode(), string.encode("utf-8", "surrogatepass"), "sha256").hex()
+    return signer(secret).sign(string.encode("utf-8", "surrogatepass"))
 
 
 def auth(key: str, secret: str, string: str) -> str:
@@ -38,6 +40,4 @@ def auth(key: str, secret: str, string: str) -> str:
 
 def matches(secret: str, string: str, signature: str) -> bool:
     """Whether ``signature`` is the one of ``string``, compared in constant time."""
-    return hmac.compare_digest(
-        sign(secret, string).encode(), signature.encode("utf-8", "surrogatepass")
-    )
+    return compare_digest(sign(secret, string).encode(), signature.encode("utf-8", "surrogatepass"))

@@ -8,15 +8,16 @@ parameters, the broker. Only the routes know what a call means; texts and limits
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import orjson
 
 from callboard_protocol import messages, rest, rest_signature
-from callboard_protocol.rest import BadRequest, Trigger, TriggerLimits
+from callboard_protocol.rest import BadRequest, Trigger
 from callboard_protocol.rest_signature import SignedRequest, Unauthorized
 from callboard_server.apps import AppRegistry
 from callboard_server.brokers import Broker, Directory, Message
@@ -43,6 +44,17 @@ class Call:
 Handler = Callable[[Call], Awaitable[Response]]
 
 
+@dataclass(slots=True)
+class _Route:
+    """Where a path leads, whether or not the app exists."""
+
+    app_id: str
+    handler: Handler | None
+    arguments: Sequence[str]
+    #: The answer where there is no handler.
+    refusal: Response = _OK
+
+
 class Api:
     """Answers API requests; one coroutine per route, none of which suspends in one process."""
 
@@ -53,6 +65,8 @@ class Api:
         self._broker = broker
         self._directory = directory
         self._clock = clock
+        # Apps publish to the same few paths for ever.
+        self._route = lru_cache(maxsize=256)(self._find_route)
         # Path segments behind /apps/{id}; None stands for any one segment.
         self._routes: Sequence[tuple[str, Sequence[str | None], Handler]] = (
             ("POST", ("events",), self._post_events),
@@ -65,49 +79,47 @@ class Api:
     async def handle(self, request: Request) -> Response:
         """Answer a request whose path begins with ``/apps/``."""
         path, _, query = request.target.partition(b"?")
-        segments = [_decode(segment) for segment in path.split(b"/")[2:]]
-        app = self._apps.by_id(segments[0])
+        route = self._route(request.method, path)
+        app = self._apps.by_id(route.app_id)
         if app is None:
-            return text(404, f"Unknown app_id: {segments[0][:100]!r}")
+            return text(404, f"Unknown app_id: {route.app_id[:100]!r}")
         signed = SignedRequest(request.method, path, query, request.body)
         try:
             parameters = rest_signature.verify(signed, app.key, app.secret, self._clock.now())
             if not app.enabled:
                 return text(403, "App is disabled")
-            handler, arguments = self._route(request.method, segments[1:])
-            return await handler(Call(app, arguments, parameters, request.body))
+            if route.handler is None:
+                return route.refusal
+            return await route.handler(Call(app, route.arguments, parameters, request.body))
         except Unauthorized as refusal:
             reason = str(refusal)
             logger.warning("refused an API request app=%s reason=%r", app.id, reason[:300])
             return text(401, reason)
         except BadRequest as refusal:
             return text(refusal.status, str(refusal))
-        except _NotAllowed as refusal:
-            allowed = ", ".join(refusal.methods)
-            return text(405, f"Method not allowed: use {allowed}", f"Allow: {allowed}")
 
-    def _route(self, method: str, segments: Sequence[str]) -> tuple[Handler, Sequence[str]]:
+    def _find_route(self, method: str, path: bytes) -> _Route:
+        app_id, *segments = (_decode(segment) for segment in path.split(b"/")[2:])
         methods = []
         for route_method, pattern, handler in self._routes:
-            if len(pattern) == len(segments) and all(
-                part is None or part == segment
-                for part, segment in zip(pattern, segments, strict=True)
-            ):
-                if method == route_method:
-                    return handler, [
-                        segment
-                        for part, segment in zip(pattern, segments, strict=True)
-                        if part is None
-                    ]
-                methods.append(route_method)
+            if len(pattern) == len(segments):
+                pairs = list(zip(pattern, segments, strict=True))
+                if all(part is None or part == segment for part, segment in pairs):
+                    if method == route_method:
+                        arguments = [segment for part, segment in pairs if part is None]
+                        return _Route(app_id, handler, arguments)
+                    methods.append(route_method)
         if methods:
-            raise _NotAllowed(methods)
-        raise BadRequest(f"Not found: /{'/'.join(segments)[:200]}", 404)
+            allowed = ", ".join(sorted(methods))
+            refusal = text(405, f"Method not allowed: use {allowed}", f"Allow: {allowed}")
+        else:
+            refusal = text(404, f"Not found: {path[:200].decode('latin-1')}")
+        return _Route(app_id, None, (), refusal)
 
     # Publishing
 
     async def _post_events(self, call: Call) -> Response:
-        trigger = rest.parse_events(call.body, _limits(call.app))
+        trigger = rest.parse_events(call.body, call.app)
         await self._broker.publish(_messages(call.app, trigger))
         if not trigger.info:
             return _OK
@@ -122,7 +134,7 @@ class Api:
         )
 
     async def _post_batch_events(self, call: Call) -> Response:
-        triggers = rest.parse_batch_events(call.body, _limits(call.app))
+        triggers = rest.parse_batch_events(call.body, call.app)
         await self._broker.publish(
             [message for trigger in triggers for message in _messages(call.app, trigger)]
         )
@@ -161,15 +173,6 @@ class Api:
         rest.parse_users_query(channel, call.query)
         users = await self._directory.users(call.app.id, channel)
         return _json({"users": [{"id": user} for user in users]})
-
-
-class _NotAllowed(Exception):
-    def __init__(self, methods: Iterable[str]) -> None:
-        self.methods = sorted(methods)
-
-
-def _limits(app: AppSettings) -> TriggerLimits:
-    return TriggerLimits(app.max_event_payload_bytes)
 
 
 def _messages(app: AppSettings, trigger: Trigger) -> list[Message]:

@@ -52,7 +52,7 @@ class Encoder:
         self._now = now
         self._second = -1
         self._date = ""
-        self._heads: dict[tuple[int, str, bool, str], bytes] = {}
+        self._heads: dict[tuple[int, str, bool, str, int], bytes] = {}
 
     def encode(self, response: Response, request: Request | None, *, close: bool) -> bytes:
         """Return the whole response; without a request it is for one that was not understood."""
@@ -62,22 +62,27 @@ class Encoder:
             self._date = formatdate(second, usegmt=True)
             self._heads.clear()
         version = request.version if request else "1.1"
-        key = (response.status, response.content_type, close, version)
+        key = (response.status, response.content_type, close, version, len(response.body))
         head = self._heads.get(key)
         if head is None:
             head = self._heads[key] = self._head(*key)
-        lines = "".join(f"{line}\r\n" for line in response.headers) if response.headers else ""
-        length = f"Content-Length: {len(response.body)}\r\n{lines}\r\n".encode("latin-1", "replace")
-        body = b"" if request is not None and request.method == "HEAD" else response.body
-        return head + length + body
+        if response.headers:
+            lines = "".join(f"{line}\r\n" for line in response.headers)
+            head = head[:-2] + lines.encode("latin-1", "replace") + b"\r\n"
+        if request is not None and request.method == "HEAD":
+            return head
+        return head + response.body
 
-    def _head(self, status: int, content_type: str, close: bool, version: str) -> bytes:
+    def _head(
+        self, status: int, content_type: str, close: bool, version: str, length: int
+    ) -> bytes:
         connection = "close" if close else "keep-alive" if version == "1.0" else ""
         lines = [
             f"HTTP/1.1 {status} {_REASONS.get(status, '')}",
             f"Date: {self._date}",
             f"Content-Type: {content_type}",
+            f"Content-Length: {length}",
         ]
         if connection:
             lines.append(f"Connection: {connection}")
-        return "".join(f"{line}\r\n" for line in lines).encode()
+        return ("".join(f"{line}\r\n" for line in lines) + "\r\n").encode()
