@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import signal
 import sys
@@ -55,6 +56,8 @@ async def _start_server(folder: Path, secret: str) -> tuple[asyncio.subprocess.P
     server = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "callboard", "serve", "--host", "127.0.0.1", "--port", "0"),
         *("--config", str(config), "--ports-file", str(ports)),
+        # Whatever the reader has set for a server of their own is not for this one.
+        env={k: v for k, v in os.environ.items() if not k.startswith(("CALLBOARD_", "PUSHER_"))},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -29,13 +29,13 @@ class AppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     id: Annotated[
         Text,
-        Meta(description="The app's id, as in `/apps/{id}/events`.", pattern=r"^[A-Za-z0-9_-]+$"),
+        Meta(description="The app's id, as in `/apps/{id}/events`.", pattern=r"\A[A-Za-z0-9_-]+\Z"),
     ]
     key: Annotated[
         Text,
         Meta(
             description="The public key that clients connect with, as in `/app/{key}`.",
-            pattern=r"^[A-Za-z0-9_-]+$",
+            pattern=r"\A[A-Za-z0-9_-]+\Z",
         ),
     ]
     secret: Annotated[

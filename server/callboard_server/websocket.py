@@ -70,6 +70,7 @@ class WebSocket(asyncio.Protocol):
         "_hub",
         "_library",
         "_open",
+        "_response",
         "_settings",
         "_transport",
         "due",
@@ -84,6 +85,7 @@ class WebSocket(asyncio.Protocol):
         self._settings = settings
         self._connection: Connection | None = None
         self._buffer = b""
+        self._response = b""
         self._library: ServerProtocol | None = None
         self._fragments: list[bytes] | None = None
         self._open = True
@@ -97,7 +99,8 @@ class WebSocket(asyncio.Protocol):
 
     def begin(self, target: bytes, response: bytes, behind: bytes) -> None:
         """Send the handshake's response, accept or refuse, and read what came behind it."""
-        self._transport.write(response)
+        # It leaves in one piece with the first frame.
+        self._response = response
         self._buffer = behind
         task = self._hub.run(self._admit(target))
         if task is None:
@@ -118,6 +121,8 @@ class WebSocket(asyncio.Protocol):
             await broker.disconnect(app.id)
         else:
             self._connection = Connection(self._hub, app, self._settings, self, frames.text_frame)
+            self._connection.outbox.insert(0, self._response)
+            self._response = b""
 
     def _find_app(self, path: str, query: str) -> AppSettings | Refusal:
         prefix, _, key = path.partition("/app/")
@@ -322,7 +327,7 @@ class WebSocket(asyncio.Protocol):
 
     def _end(self, last_words: bytes) -> None:
         self._hub.deadlines.set(self, CLOSE_TIMEOUT_SECONDS)
-        self._transport.write(last_words)
+        self._transport.write(self._response + last_words)
 
     def _await_close(self, data: bytes) -> None:
         """After our close frame, everything but the client's own is thrown away."""

@@ -342,8 +342,8 @@ class HTTPConnection(asyncio.Protocol):
     # The end
 
     def finish(self) -> None:
-        """The server ends: close now if idle, else behind the answer."""
-        if self._phase in (Phase.IDLE, Phase.READING):
+        """The server ends: close now if nothing was asked, else behind the answer."""
+        if self._phase is Phase.IDLE or (self._phase is Phase.READING and not self._head_bytes):
             self._close()
 
     def abort(self) -> None:
@@ -403,6 +403,8 @@ class HTTPConnection(asyncio.Protocol):
         self._phase = Phase.DONE
         self._requests.clear()
         self._upgrade = None
+        # The parser refers to this object: without the circle both are freed at once.
+        del self._parser
         self._context.deadlines.cancel(self)
         self._context.connections.discard(self)
 
