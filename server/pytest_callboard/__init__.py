@@ -34,7 +34,7 @@ class PusherServer:
 
     @property
     def url(self) -> str:
-        """What ``pusher.Pusher.from_url`` and most server SDKs take."""
+        """What server SDKs take as a URL (the Python one does not take a port in it)."""
         return f"http://{self.key}:{self.secret}@{self.host}:{self.port}/apps/{self.app_id}"
 
     def pusher_options(self) -> dict[str, Any]:
