@@ -152,7 +152,7 @@ def parse_member(channel_data: str) -> Member:
             f"but at most {MAX_USER_ID_LENGTH} are allowed"
         )
     info = data.get("user_info")
-    return Member(user_id, None if info is None else orjson.dumps(info))
+    return Member(user_id, None if info is None else _json(info, "channel_data: user_info"))
 
 
 def client_event_data(data: Any) -> str:
@@ -160,10 +160,13 @@ def client_event_data(data: Any) -> str:
 
     A string stays as it is, an object becomes its JSON text (the .NET client and the webhook
     want a string), and nothing becomes ``{}`` (Java and Swift read ``data`` unguarded).
+
+    Raises:
+        BadMessage: nested too deeply.
     """
     if isinstance(data, str):
         return data
-    return "{}" if data is None else orjson.dumps(data).decode()
+    return "{}" if data is None else _json(data, "client event data").decode()
 
 
 def _text(data: dict[str, Any], name: str, *, required: bool = False) -> str | None:
@@ -175,6 +178,14 @@ def _text(data: dict[str, Any], name: str, *, required: bool = False) -> str | N
             raise BadMessage(f"Missing parameter: data.{name}")
         raise BadMessage(f"Expected parameter data.{name} to be a string, got {json_type(value)}")
     return value
+
+
+def _json(value: Any, name: str) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        # It reads 1024 levels and writes 254; nothing else can be wrong with what was JSON.
+        raise BadMessage(f"Invalid {name}: nested too deeply") from None
 
 
 # To the client
