@@ -1,0 +1,74 @@
+"""Requests to the signed HTTP API as ready bytes, and the answers to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from callboard_bench.clock import unix_seconds
+from callboard_bench.stamps import EVENT
+from callboard_bench.websocket import Unexpected
+from callboard_protocol.rest_signature import body_md5, sign
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The credentials of the app under load."""
+
+    id: str
+    key: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"App(id={self.id!r}, key={self.key!r}, secret='***')"
+
+
+def trigger(app: App, host: str, port: int, channel: str, data: str) -> bytes:
+    """Return a signed ``POST /apps/ID/events`` on a kept-alive connection."""
+    body = orjson.dumps({"name": EVENT, "channel": channel, "data": data})
+    path = f"/apps/{app.id}/events"
+    query = _signed_query(app, "POST", path, {"body_md5": body_md5(body)})
+    head = (
+        f"POST {path}?{query} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def channel_query(app: App, host: str, port: int, channel: str) -> bytes:
+    """Return a signed ``GET /apps/ID/channels/NAME``; it may be sent again for ten minutes."""
+    path = f"/apps/{app.id}/channels/{channel}"
+    query = _signed_query(app, "GET", path, {})
+    return f"GET {path}?{query} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+
+
+def _signed_query(app: App, method: str, path: str, extra: dict[str, str]) -> str:
+    parameters = {
+        "auth_key": app.key,
+        "auth_timestamp": str(unix_seconds()),
+        "auth_version": "1.0",
+        **extra,
+    }
+    parameters["auth_signature"] = sign(app.secret, method, path, parameters)
+    return "&".join(f"{name}={value}" for name, value in parameters.items())
+
+
+def cut_answer(data: bytes) -> tuple[int, bytes, bytes] | None:
+    """Take one answer off ``data``: status, body and what is left; None while it is not whole.
+
+    Raises:
+        Unexpected: not HTTP/1.1, or without a Content-Length.
+    """
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    head = data[:end].lower()
+    marker = head.find(b"\r\ncontent-length:")
+    if not head.startswith(b"http/1.1 ") or marker < 0:
+        raise Unexpected(f"an answer that begins {data[:60]!r}")
+    length = int(head[marker + 17 :].split(b"\r\n", 1)[0])
+    body = end + 4
+    if len(data) < body + length:
+        return None
+    return int(head[9:12]), data[body : body + length], data[body + length :]
