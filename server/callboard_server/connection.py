@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Protocol
 
 from callboard_protocol import messages, refusals
@@ -21,6 +22,7 @@ from callboard_protocol.lifecycle import Event, State, step
 from callboard_protocol.refusals import Refusal
 from callboard_server.brokers import Subscription
 from callboard_server.hub import Encode, Hub
+from callboard_server.outbox import Outbox
 from callboard_server.settings import AppSettings, Settings
 
 logger = logging.getLogger("callboard.server")
@@ -32,8 +34,8 @@ CLOSE_TIMEOUT_SECONDS = 5.0
 class Outlet(Protocol):
     """The transport below a connection, which gives it the form its bytes have on the wire."""
 
-    def write(self, data: bytes) -> None:
-        """Send wire bytes; ignored when the transport is gone."""
+    def writer(self) -> Callable[[bytes], object]:
+        """Return what sends wire bytes; the connection drops it with the transport."""
 
     def buffered(self) -> int:
         """Return how many bytes the transport holds that the kernel did not take."""
@@ -53,8 +55,8 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
+        "_held",
         "_held_bytes",
-        "_held_frames",
         "app",
         "channels",
         "client_events_counted",
@@ -66,15 +68,22 @@ class Connection:
         "outbox",
         "outlet",
         "paused",
-        "queued",
         "settings",
         "socket_id",
         "state",
+        "write",
     )
 
     def __init__(
-        self, hub: Hub, app: AppSettings, settings: Settings, outlet: Outlet, encode: Encode
+        self,
+        hub: Hub,
+        app: AppSettings,
+        settings: Settings,
+        outlet: Outlet,
+        encode: Encode,
+        prologue: bytes = b"",
     ) -> None:
+        """``prologue`` is what the transport says before the first frame, such as its handshake."""
         self.hub = hub
         self.app = app
         self.settings = settings
@@ -84,10 +93,11 @@ class Connection:
         self.state = State.OPEN
         #: Channel name to the user id it was joined with; None without presence.
         self.channels: dict[str, str | None] = {}
-        self.outbox: list[bytes] = []
-        self.queued = False
+        self.outbox: Outbox = None
+        self.write = outlet.writer()
         self.paused = False
-        self._held_frames = 0
+        #: What the flush has left while the transport was full, None when nothing.
+        self._held: list[bytes] | None = None
         self._held_bytes = 0
         self.client_events_since = 0.0
         self.client_events_counted = 0
@@ -96,9 +106,10 @@ class Connection:
         hub.connections[self.socket_id] = self
         hub.transient.discard(outlet)
         hub.deadlines.set(self, settings.activity_timeout_seconds)
-        self.send(
-            messages.connection_established(self.socket_id, settings.activity_timeout_seconds)
+        established = messages.connection_established(
+            self.socket_id, settings.activity_timeout_seconds
         )
+        self.send_wire(prologue + encode(established))
 
     @property
     def live(self) -> bool:
@@ -125,33 +136,31 @@ class Connection:
         if self.live:
             self.hub.flusher.send(self, data)
 
-    def flush(self) -> None:
-        """Write the outbox in one piece, or count it while the transport is full."""
-        self.queued = False
-        outbox = self.outbox
-        if self.paused:
-            self._hold()
-        elif outbox and self.state is not State.CLOSED:
-            data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
-            outbox.clear()
-            self.outlet.write(data)
-
     def pause(self) -> None:
         """The kernel takes no more for now."""
         self.paused = True
-        self._hold()
+        self._check_budget()
 
     def resume(self) -> None:
         """The transport's buffer is empty again."""
         self.paused = False
-        self._held_frames = self._held_bytes = 0
-        self.flush()
+        held, self._held, self._held_bytes = self._held, None, 0
+        if held is not None:
+            self.write(b"".join(held))
 
-    def _hold(self) -> None:
-        self._held_bytes += sum(map(len, self.outbox[self._held_frames :]))
-        self._held_frames = len(self.outbox)
+    def hold(self, data: bytes) -> None:
+        """Keep what the flush found for this connection until the transport takes more."""
+        if self._held is None:
+            self._held = []
+        self._held.append(data)
+        self._held_bytes += len(data)
+        self._check_budget()
+
+    def _check_budget(self) -> None:
+        if not self.live:
+            return
         held = self._held_bytes + self.outlet.buffered()
-        if self.live and held > self.settings.max_outbox_bytes:
+        if held > self.settings.max_outbox_bytes:
             logger.warning(
                 "closed a slow client app=%s socket_id=%s held_bytes=%d",
                 self.app.id,
@@ -160,7 +169,8 @@ class Connection:
             )
             self.hub.slow_clients += 1
             # What it has not read it will not read: make room for the close alone.
-            self.outbox.clear()
+            self._held = self.outbox = None
+            self._held_bytes = 0
             self.end(refusals.TOO_SLOW)
 
     # The end
@@ -186,7 +196,8 @@ class Connection:
         was_live = self.live
         self.state = step(self.state, Event.LOST)
         self.hub.deadlines.cancel(self)
-        self.outbox.clear()
+        self.write = _discard
+        self.outbox = self._held = None
         if was_live:
             self._depart()
 
@@ -212,12 +223,17 @@ class Connection:
 
     def _closing(self, last_words: bytes) -> None:
         self.state = step(self.state, Event.ENDED)
-        if last_words:
-            self.outbox.append(last_words)
         self.hub.deadlines.set(self, CLOSE_TIMEOUT_SECONDS)
         self.hub.transient.add(self.outlet)
         self._depart()
-        self.flush()
+        # At once and behind what waits, since the transport may be closed right after.
+        outbox, self.outbox = self.outbox, None
+        if outbox is not None:
+            last_words = b"".join(outbox if isinstance(outbox, list) else [outbox]) + last_words
+        if self.paused:
+            self.hold(last_words)
+        elif last_words:
+            self.write(last_words)
 
     def _depart(self) -> None:
         """Leave this process's channels at once, and then the cluster's."""
@@ -232,6 +248,10 @@ class Connection:
         for channel in channels:
             await broker.leave(Subscription(self.app.id, channel, self.socket_id))
         await broker.disconnect(self.app.id)
+
+
+def _discard(data: bytes) -> None:
+    """Stand in for the write of a transport that is gone."""
 
 
 def _new_socket_id(hub: Hub) -> str:

@@ -2,7 +2,7 @@
 
 Publishing goes through the broker, which calls :meth:`Hub.receive` for every event of a
 channel that has subscribers here. Per publish, the frame is built once per wire form; per
-subscriber, it is appended to an outbox, and nothing else.
+subscriber, it is left in an outbox, and nothing else.
 """
 
 from __future__ import annotations
@@ -90,22 +90,10 @@ class Hub:
             return
         excluded = self.connections.get(message.excluded) if message.excluded else None
         for encode, group in channel.groups.items():
-            self._deliver(encode(message.payload), group, excluded)
+            self.flusher.send_all(group, encode(message.payload), excluded)
         for connection, waiting in channel.joining.items():
             if connection is not excluded:
                 waiting.append((serial, message.payload))
-
-    def _deliver(
-        self, frame: bytes, group: dict[Subscriber, None], excluded: Subscriber | None
-    ) -> None:
-        enqueue = self.flusher.enqueue
-        for connection in group:
-            if connection is not excluded:
-                connection.outbox.append(frame)
-                if not connection.queued:
-                    connection.queued = True
-                    enqueue(connection)
-        self.flusher.schedule()
 
     # Subscribers
 

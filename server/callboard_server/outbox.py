@@ -1,17 +1,21 @@
 """The flush: from the outboxes of many connections to their sockets, in slices.
 
 uvloop makes one system call per write, and that call is nearly the whole cost of a delivery.
-So delivering only appends the frame to each connection's outbox and queues the connection;
-one callback per loop turn walks the queue for about two milliseconds and writes each outbox
-in one piece, then lets the loop do other work. Frames that arrive meanwhile ride along, which
-is why a flood costs a tenth per delivery, and order per connection holds by construction.
+So delivering only leaves the frame with each connection and queues the connection; one callback
+per loop turn walks the queue for about two milliseconds and writes what each has in one piece,
+then lets the loop do other work. Frames that arrive meanwhile ride along, which is why a flood
+costs a tenth per delivery, and order per connection holds by construction.
+
+With a thousand connections, every object that a delivery touches is a cache miss. So a
+connection's outbox is the frame itself while there is one, a list only when there are more, and
+the flush calls the transport's own write.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, cast
 
 #: How long one flush may hold the loop, in seconds.
 SLICE_SECONDS = 0.002
@@ -19,15 +23,22 @@ SLICE_SECONDS = 0.002
 _LOOK_EVERY = 16
 
 
+#: What waits for the flush: one frame, several, or nothing.
+Outbox = bytes | list[bytes] | None
+
+
 class Flushable(Protocol):
     """A connection as the flush sees it."""
 
-    outbox: list[bytes]
-    #: Whether it is in the queue; whoever appends to ``outbox`` queues it once.
-    queued: bool
+    #: In the queue exactly while this is not None.
+    outbox: Outbox
+    #: Sends bytes, or throws them away when the transport is gone; never raises.
+    write: Callable[[bytes], object]
+    #: Whether the transport is full, so that the frames are the connection's to hold.
+    paused: bool
 
-    def flush(self) -> None:
-        """Write the outbox; must not raise when the transport is gone."""
+    def hold(self, data: bytes) -> None:
+        """Keep ``data`` until the transport takes more."""
 
 
 class Flusher:
@@ -46,19 +57,35 @@ class Flusher:
 
     def send(self, connection: Flushable, frame: bytes) -> None:
         """Queue one frame for one connection."""
-        connection.outbox.append(frame)
-        if not connection.queued:
-            connection.queued = True
+        outbox = connection.outbox
+        if outbox is None:
+            connection.outbox = frame
             self._queue.append(connection)
-            self.schedule()
+            self._schedule()
+        elif type(outbox) is list:
+            outbox.append(frame)
+        else:
+            connection.outbox = [cast("bytes", outbox), frame]
 
-    @property
-    def enqueue(self) -> Callable[[Flushable], None]:
-        """What a fan-out loop calls per connection; ``schedule`` must follow it once."""
-        return self._queue.append
+    def send_all(
+        self, connections: Iterable[Flushable], frame: bytes, excluded: object = None
+    ) -> None:
+        """Queue one frame for many connections, but for ``excluded``: the loop of a fan-out."""
+        enqueue = self._queue.append
+        for connection in connections:
+            if connection is excluded:
+                continue
+            outbox = connection.outbox
+            if outbox is None:
+                connection.outbox = frame
+                enqueue(connection)
+            elif type(outbox) is list:
+                outbox.append(frame)
+            else:
+                connection.outbox = [cast("bytes", outbox), frame]
+        self._schedule()
 
-    def schedule(self) -> None:
-        """Flush in this or the next loop turn."""
+    def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             self._call_soon(self._run)
@@ -68,9 +95,18 @@ class Flusher:
         end = self._time() + SLICE_SECONDS
         while queue:
             for _ in range(min(_LOOK_EVERY, len(queue))):
-                queue.popleft().flush()
+                connection = queue.popleft()
+                outbox = connection.outbox
+                connection.outbox = None
+                if outbox is None:
+                    continue
+                data = b"".join(outbox) if type(outbox) is list else cast("bytes", outbox)
+                if connection.paused:
+                    connection.hold(data)
+                else:
+                    connection.write(data)
             if self._time() >= end:
                 break
         self._scheduled = False
         if queue:
-            self.schedule()
+            self._schedule()

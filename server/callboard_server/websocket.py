@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from urllib.parse import parse_qs, unquote
 
@@ -36,6 +36,9 @@ SUPPORTED_VERSIONS = (5, 6, 7)
 
 #: After so many messages of one client in one piece the others get a turn.
 _MESSAGES_PER_TURN = 256
+
+#: A masked control frame with the longest payload.
+_MAX_CONTROL_FRAME_BYTES = 131
 
 _PING = frames.ping_frame() + frames.text_frame(messages.PING)
 
@@ -72,6 +75,7 @@ class WebSocket(asyncio.Protocol):
         "_open",
         "_response",
         "_settings",
+        "_skip",
         "_transport",
         "due",
     )
@@ -88,6 +92,8 @@ class WebSocket(asyncio.Protocol):
         self._response = b""
         self._library: ServerProtocol | None = None
         self._fragments: list[bytes] | None = None
+        #: What is still to come of a message that is thrown away, in bytes.
+        self._skip = 0
         self._open = True
         self.due: int | None = None
         # Whatever the kernel does not take at once is a reason to wait: then the buffer is
@@ -120,8 +126,9 @@ class WebSocket(asyncio.Protocol):
         elif not self._open:
             await broker.disconnect(app.id)
         else:
-            self._connection = Connection(self._hub, app, self._settings, self, frames.text_frame)
-            self._connection.outbox.insert(0, self._response)
+            self._connection = Connection(
+                self._hub, app, self._settings, self, frames.text_frame, self._response
+            )
             self._response = b""
 
     def _find_app(self, path: str, query: str) -> AppSettings | Refusal:
@@ -154,9 +161,8 @@ class WebSocket(asyncio.Protocol):
 
     # Outlet
 
-    def write(self, data: bytes) -> None:
-        if self._open:
-            self._transport.write(data)
+    def writer(self) -> Callable[[bytes], object]:
+        return self._transport.write
 
     def buffered(self) -> int:
         return self._transport.get_write_buffer_size() if self._open else 0
@@ -218,6 +224,7 @@ class WebSocket(asyncio.Protocol):
             data, self._buffer = self._buffer + data, b""
         connection = self._connection
         if connection is None:
+            self._await_close(data)
             return
         position, limit = 0, self._settings.max_message_bytes
         messages_left = _MESSAGES_PER_TURN
@@ -332,19 +339,18 @@ class WebSocket(asyncio.Protocol):
     def _await_close(self, data: bytes) -> None:
         """After our close frame, everything but the client's own is thrown away."""
         data = self._buffer + data
-        start = 0
+        start = min(self._skip, len(data))
+        self._skip -= start
         while (end := frames.frame_end(data, start)) is not None and end <= len(data):
             if data[start] & 0x0F == frames.CLOSE:
                 self._closed_by_client()
                 return
             start = end
-        # A rest of more than a control frame's size belongs to a message nobody will read.
-        self._buffer = data[start:] if len(data) - start <= 131 else b""
+        self._buffer = data[start:]
+        if end is not None and end - start > _MAX_CONTROL_FRAME_BYTES:
+            # A message nobody will read.
+            self._buffer, self._skip = b"", end - len(data)
 
     def _closed_by_client(self) -> None:
         """Both sides have said goodbye, or the client broke the rules: close what is sent."""
-        if self._connection is None:
-            self._transport.close()
-            return
-        self._connection.flush()
         self._transport.close()

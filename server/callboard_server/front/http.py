@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 
 import httptools
 
+from callboard_server.connection import CLOSE_TIMEOUT_SECONDS
 from callboard_server.deadlines import Deadlines
 from callboard_server.front.request import Encoder, Request, Response, text
 from callboard_server.hub import Hub
@@ -33,6 +34,8 @@ logger = logging.getLogger("callboard.server")
 MAX_HEAD_BYTES: Final = 16 * 1024
 HEAD_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 30.0
+#: How long a client with more requests on their way may leave its answers unread.
+READ_SECONDS: Final = 30.0
 KEEP_ALIVE_SECONDS: Final = 75.0
 #: How long, and how much, of a refused request is read to let the client see the refusal.
 LINGER_SECONDS: Final = 2.0
@@ -81,16 +84,20 @@ class HTTPConnection(asyncio.Protocol):
         "_body_bytes",
         "_context",
         "_eof",
+        "_expects_100",
         "_head_bytes",
         "_head_complete",
         "_headers",
         "_idle_since",
+        "_lingered_bytes",
         "_parser",
         "_phase",
+        "_refusal",
         "_requests",
         "_target",
         "_time_limit",
         "_transport",
+        "_unseen_bytes",
         "_upgrade",
         "_write_paused",
         "due",
@@ -108,7 +115,11 @@ class HTTPConnection(asyncio.Protocol):
         self._requests: deque[Request] = deque()
         #: The upgrade to a WebSocket behind the requests, with the bytes that follow it.
         self._upgrade: tuple[Request, bytes] | None = None
+        #: The refusal of what came behind the requests; nothing is read any more.
+        self._refusal: Response | None = None
         self._write_paused = False
+        self._unseen_bytes = 0
+        self._lingered_bytes = 0
         self.due: int | None = None
         self._idle_since = context.deadlines.tick
         self.on_message_begin()
@@ -127,16 +138,24 @@ class HTTPConnection(asyncio.Protocol):
             return
         if self._phase is Phase.IDLE:
             self._phase = Phase.READING
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgraded(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            if self._phase is not Phase.LINGERING:
-                self._refuse(text(400, f"Bad request: {_one_line(error)}"))
-            return
+        self._parse(data)
         if self._phase is Phase.READING:
-            self._after_reading()
+            self._next()
+
+    def _parse(self, data: bytes) -> None:
+        # Back to zero with whatever the parser tells us; what it does not, it may be keeping.
+        self._unseen_bytes += len(data)
+        pieces: list[bytes | memoryview] = [data]
+        while pieces:
+            piece = pieces.pop()
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as upgrade:
+                pieces = self._upgraded(memoryview(piece)[upgrade.args[0] :])
+            except httptools.HttpParserError as error:
+                if self._phase is Phase.READING and self._refusal is None:
+                    self._refuse(text(400, f"Bad request: {_one_line(error)}"))
+                return
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection open while an answer is due, and no longer."""
@@ -144,12 +163,14 @@ class HTTPConnection(asyncio.Protocol):
         return self._phase is Phase.ANSWERING or bool(self._requests)
 
     def pause_writing(self) -> None:
+        """A client that does not read is not read either."""
         self._write_paused = True
+        self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._write_paused = False
-        if self._phase is Phase.READING:
-            self._next()
+        self._time_limit = None
+        self._resume()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._release()
@@ -163,23 +184,26 @@ class HTTPConnection(asyncio.Protocol):
         self._head_complete = False
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._expects_100 = False
 
     def on_url(self, target: bytes) -> None:
         self._target += target
         self._head_bytes += len(target)
+        self._unseen_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        if self._phase is Phase.READING:
+            self._headers.append((name, value))
         self._head_bytes += len(name) + len(value) + 4
+        self._unseen_bytes = 0
 
     def on_headers_complete(self) -> None:
         self._head_complete = True
-        if self._phase is not Phase.READING:
+        if self._phase is not Phase.READING or self._refusal is not None:
             return
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse_head()
             return
-        expects = False
         for name, value in self._headers:
             folded = name.lower()
             if folded == b"content-length":
@@ -187,14 +211,16 @@ class HTTPConnection(asyncio.Protocol):
                     self._refuse_body()
                     return
             elif folded == b"expect":
-                expects = value.lower() == b"100-continue"
-        if expects and not self._requests:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                # A client of HTTP/1.0 would take the 100 for the answer (RFC 9110, 10.1.1).
+                self._expects_100 = (
+                    value.lower() == b"100-continue" and self._parser.get_http_version() != "1.0"
+                )
 
     def on_body(self, body: bytes) -> None:
-        if self._phase is not Phase.READING:
-            return
         self._body_bytes += len(body)
+        self._unseen_bytes = 0
+        if self._phase is not Phase.READING or self._refusal is not None:
+            return
         if self._body_bytes > self._context.settings.max_request_body_bytes:
             self._refuse_body()
         else:
@@ -204,12 +230,12 @@ class HTTPConnection(asyncio.Protocol):
         if self._phase is Phase.LINGERING:
             # The refused request has arrived in full: nothing more need be waited for.
             self._close()
-        elif self._phase is Phase.READING:
+        elif self._phase is Phase.READING and self._refusal is None:
             parser = self._parser
             self._requests.append(
                 Request(
                     parser.get_method().decode("latin-1"),
-                    self._target,
+                    _origin_form(self._target),
                     parser.get_http_version(),
                     self._headers,
                     self._body[0] if len(self._body) == 1 else b"".join(self._body),
@@ -219,20 +245,6 @@ class HTTPConnection(asyncio.Protocol):
             self.on_message_begin()
 
     # Requests, one at a time
-
-    def _after_reading(self) -> None:
-        if self._requests or self._upgrade:
-            self._next()
-        if self._phase is not Phase.READING or self._requests:
-            return
-        if self._head_bytes > MAX_HEAD_BYTES and not self._head_complete:
-            self._refuse_head()
-            return
-        # What has begun gets its time once, however many pieces it comes in.
-        limit = BODY_SECONDS if self._head_complete else HEAD_SECONDS
-        if self._time_limit != limit:
-            self._time_limit = limit
-            self._context.deadlines.set(self, limit)
 
     def _next(self) -> None:
         """Answer requests until one must wait, the client must read, or none is left."""
@@ -248,17 +260,42 @@ class HTTPConnection(asyncio.Protocol):
                 self._hand_over(request)
                 return
             self._phase = Phase.ANSWERING
-            answer = step(self._context.handle(request))
+            try:
+                answer = step(self._context.handle(request))
+            except Exception:
+                logger.exception("an API request failed")
+                answer = text(500, "Internal server error")
             if isinstance(answer, asyncio.Task):
                 self._transport.pause_reading()
                 answer.add_done_callback(partial(self._answered, request))
                 return
             self._respond(request, answer)
-        if self._phase is Phase.READING and not self._requests and self._upgrade:
+        if self._phase is not Phase.READING:
+            return
+        if self._write_paused:
+            self._context.deadlines.set(self, READ_SECONDS)
+        elif self._upgrade:
             self._become_websocket(*self._upgrade)
+        elif self._refusal is not None:
+            self._refuse(self._refusal)
+        else:
+            self._await_rest()
+
+    def _await_rest(self) -> None:
+        """Bound the head, and let what has begun have its time once, in however many pieces."""
+        if self._head_bytes + self._unseen_bytes > MAX_HEAD_BYTES:
+            self._refuse_head()
+            return
+        if self._expects_100:
+            self._expects_100 = False
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        limit = BODY_SECONDS if self._head_complete else HEAD_SECONDS
+        if self._time_limit != limit:
+            self._time_limit = limit
+            self._context.deadlines.set(self, limit)
 
     def _resume(self) -> None:
-        if self._phase is not Phase.DONE:
+        if self._phase not in (Phase.DONE, Phase.ANSWERING) and not self._write_paused:
             self._transport.resume_reading()
             if self._phase is Phase.READING:
                 self._next()
@@ -275,7 +312,7 @@ class HTTPConnection(asyncio.Protocol):
 
     def _respond(self, request: Request, response: Response) -> None:
         context = self._context
-        behind = bool(self._requests or self._upgrade)
+        behind = bool(self._requests or self._upgrade or self._refusal is not None)
         close = context.closing or not request.keep_alive or (self._eof and not behind)
         self._transport.write(context.encoder.encode(response, request, close=close))
         if close:
@@ -292,33 +329,33 @@ class HTTPConnection(asyncio.Protocol):
 
     def _hand_over(self, request: Request) -> None:
         """Give the request and the transport to aiohttp; a page's connection ends with it."""
-        head = [b"%s %s HTTP/1.1\r\n" % (request.method.encode("latin-1"), request.target)]
-        head += [
-            b"%s: %s\r\n" % (name, value)
-            for name, value in request.headers
-            if name.lower() not in _HOP_BY_HOP
-        ]
-        head.append(b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(request.body))
+        head = _head(request, b"1.1", _HOP_BY_HOP)
+        # Health checks of HTTP/1.0 name no host.
+        host = b"" if request.header(b"host") is not None else b"Host: localhost\r\n"
+        length = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(request.body)
         transport = self._transport
         self._release()
-        self._context.hand_over(transport, b"".join(head) + request.body)
+        # aiohttp would take the end of a half-closed client's stream for the end of the client.
+        transport.pause_reading()
+        self._context.hand_over(transport, head + host + length + request.body)
 
-    def _upgraded(self, behind: bytes) -> None:
-        """llhttp has found an upgrade; only one to a WebSocket is taken, others are ignored."""
-        if self._phase is not Phase.READING:
-            return
+    def _upgraded(self, behind: memoryview) -> list[bytes | memoryview]:
+        """Take an upgrade to a WebSocket; ignore any other and return what to parse then."""
+        if self._phase is not Phase.READING or self._refusal is not None:
+            return []
         request = self._requests.pop()
-        if (request.header(b"upgrade") or b"").lower() == b"websocket":
-            self._upgrade = (request, behind)
-            return
-        # A client that offers h2c gets HTTP/1.1, and its next request begins afresh.
-        self._requests.append(request)
+        if request.method == "CONNECT":
+            self._refuse(text(405, "Method not allowed: this is no proxy", "Allow: GET, POST"))
+            return []
+        wanted = (request.header(b"upgrade") or b"").lower()
+        # RFC 9110, 7.8: HTTP/1.0 has no upgrades; RFC 6455, 4.1: it must be a GET.
+        if wanted == b"websocket" and (request.method, request.version) == ("GET", "1.1"):
+            self._upgrade = (request, bytes(behind))
+            return []
+        # httptools reads no body behind an upgrade, so the request is read again without it.
         self._parser = httptools.HttpRequestParser(self)
-        if behind:
-            try:
-                self._parser.feed_data(behind)
-            except httptools.HttpParserError as error:
-                self._refuse(text(400, f"Bad request: {_one_line(error)}"))
+        head = _head(request, request.version.encode(), frozenset((b"upgrade",))) + b"\r\n"
+        return [behind, head]
 
     def _become_websocket(self, request: Request, behind: bytes) -> None:
         headers = [
@@ -343,13 +380,13 @@ class HTTPConnection(asyncio.Protocol):
 
     def finish(self) -> None:
         """The server ends: close now if nothing was asked, else behind the answer."""
-        if self._phase is Phase.IDLE or (self._phase is Phase.READING and not self._head_bytes):
+        asked = bool(self._requests) or self._head_bytes > 0
+        if self._phase is Phase.IDLE or (self._phase is Phase.READING and not asked):
             self._close()
 
     def abort(self) -> None:
         """The server has waited long enough."""
-        if self._phase is not Phase.DONE:
-            self._transport.abort()
+        self._transport.abort()
 
     def overdue(self) -> None:
         """What was waited for did not come."""
@@ -360,10 +397,11 @@ class HTTPConnection(asyncio.Protocol):
                 deadlines.set(self, KEEP_ALIVE_SECONDS - idle_for)
             else:
                 self._close()
-        elif self._phase is Phase.READING and self._head_bytes + self._body_bytes:
-            response = text(408, "Request timeout: the request did not arrive in time")
-            self._transport.write(self._context.encoder.encode(response, None, close=True))
-            self._close()
+        elif self._phase is Phase.READING and self._head_bytes and not self._write_paused:
+            if not self._requests:
+                response = text(408, "Request timeout: the request did not arrive in time")
+                self._transport.write(self._context.encoder.encode(response, None, close=True))
+                self._close()
         elif self._phase is not Phase.ANSWERING:
             self._transport.abort()
 
@@ -375,27 +413,27 @@ class HTTPConnection(asyncio.Protocol):
         self._refuse(text(413, f"Request body too large: more than {limit} bytes"))
 
     def _refuse(self, response: Response) -> None:
-        """Answer, and read on for a moment so that the answer arrives before the end."""
-        self._requests.clear()
+        """Answer in turn, and read on for a moment so that it arrives before the end."""
+        if self._requests:
+            self._refusal = response
+            return
         self._body.clear()
-        self._body_bytes = 0
         self._phase = Phase.LINGERING
         self._transport.write(self._context.encoder.encode(response, None, close=True))
         self._context.deadlines.set(self, LINGER_SECONDS)
 
     def _linger(self, data: bytes) -> None:
-        self._body_bytes += len(data)
-        if self._body_bytes > LINGER_BYTES:
+        self._lingered_bytes += len(data)
+        if self._lingered_bytes > LINGER_BYTES:
             self._transport.abort()
-            return
-        try:
+        elif self._head_bytes + self._unseen_bytes <= MAX_HEAD_BYTES:
             # The parser still knows where the refused request ends.
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            pass
+            self._parse(data)
 
     def _close(self) -> None:
+        """Close behind what is written; a client that does not read it is cut in the end."""
         self._phase = Phase.DONE
+        self._context.deadlines.set(self, CLOSE_TIMEOUT_SECONDS)
         self._transport.close()
 
     def _release(self) -> None:
@@ -412,6 +450,25 @@ class HTTPConnection(asyncio.Protocol):
 _HOP_BY_HOP: Final = frozenset(
     (b"connection", b"keep-alive", b"content-length", b"transfer-encoding", b"expect", b"upgrade")
 )
+
+
+def _head(request: Request, version: bytes, left_out: frozenset[bytes]) -> bytes:
+    """Return the head of ``request`` without these headers, and without its empty line."""
+    lines = [b"%s %s HTTP/%s\r\n" % (request.method.encode("latin-1"), request.target, version)]
+    lines += [
+        b"%s: %s\r\n" % (name, value)
+        for name, value in request.headers
+        if name.lower() not in left_out
+    ]
+    return b"".join(lines)
+
+
+def _origin_form(target: bytes) -> bytes:
+    """Return the target without scheme and host, which any client may send (RFC 9112, 3.2.2)."""
+    if target.startswith(b"/") or b"://" not in target:
+        return target
+    path, mark, query = target.partition(b"://")[2].partition(b"?")
+    return b"/" + path.partition(b"/")[2] + mark + query
 
 
 def _one_line(error: Exception) -> str:
