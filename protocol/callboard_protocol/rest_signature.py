@@ -12,6 +12,7 @@ bytes makes every form exact.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,10 +65,9 @@ def verify(request: SignedRequest, key: str, secret: str, now: float) -> dict[st
     Raises:
         Unauthorized: with the reason, as hosted Pusher words it.
     """
-    parameters = _plain_parameters(request)
-    plain = parameters is not None
-    if parameters is None:
-        parameters = {_decode(name).lower(): _decode(value) for name, value in _pairs(request)}
+    if _is_usual_and_right(request, key, secret, now):
+        return {}
+    parameters = {_decode(name).lower(): _decode(value) for name, value in _pairs(request)}
     given_key = parameters.get(b"auth_key")
     if given_key is None:
         raise Unauthorized("Missing parameter: auth_key")
@@ -75,11 +75,8 @@ def verify(request: SignedRequest, key: str, secret: str, now: float) -> dict[st
         raise Unauthorized("Unknown auth_key")
     _check_version(parameters)
     _check_timestamp(parameters, now)
-    strings = (_plain_string(request),) if plain else _candidates(request)
-    _check_signature(strings, secret, parameters)
+    _check_signature(_candidates(request), secret, parameters)
     _check_body(request.body, parameters)
-    if parameters.keys() <= _SIGNATURE_PARAMETERS:
-        return {}
     return {
         name.decode("utf-8", "replace"): value.decode("utf-8", "replace")
         for name, value in parameters.items()
@@ -87,35 +84,35 @@ def verify(request: SignedRequest, key: str, secret: str, now: float) -> dict[st
     }
 
 
-def _plain_parameters(request: SignedRequest) -> dict[bytes, bytes] | None:
-    """Parse the query of a request that is written in one way only, as nearly all are.
+#: How most SDKs write the query of a request with a body: in the order it is signed in.
+_USUAL_QUERY: Final = re.compile(
+    rb"auth_key=([^&%+]+)&auth_timestamp=([0-9]{1,12})&auth_version=1\.0"
+    rb"&body_md5=([0-9a-f]{32})&auth_signature=([0-9a-f]{64})"
+)
 
-    None for any that is escaped, repeats a name or has names that are not well known.
+
+def _is_usual_and_right(request: SignedRequest, key: str, secret: str, now: float) -> bool:
+    """Accept a request of the usual form in a third of the time; any other goes the long way.
+
+    It only ever accepts what the long way would: a refusal is explained there.
     """
-    query = request.query
-    if b"%" in query or b"+" in query or b"%" in request.path:
-        return None
-    parts = query.split(b"&")
-    try:
-        parameters = dict([part.split(b"=", 1) for part in parts])
-    except ValueError:
-        return None
-    if len(parameters) != len(parts) or not parameters.keys() <= _WELL_KNOWN:
-        return None
-    return parameters
-
-
-def _plain_string(request: SignedRequest) -> bytes:
-    # No well-known name is the beginning of another, so the parts sort as their names do.
-    parts = sorted(request.query.split(b"&"))
-    query = b"&".join([part for part in parts if not part.startswith(b"auth_signature=")])
-    return b"%b\n%b\n%b" % (request.method.upper().encode(), request.path, query)
+    usual = _USUAL_QUERY.fullmatch(request.query)
+    if usual is None or b"%" in request.path:
+        return False
+    given_key, timestamp, given_md5, signature = usual.groups()
+    if given_key != key.encode() or abs(now - int(timestamp)) >= TIMESTAMP_WINDOW_SECONDS:
+        return False
+    # Everything before the signature is what was signed.
+    signed = request.query[: usual.start(4) - len(b"&auth_signature=")]
+    string = b"%b\n%b\n%b" % (request.method.encode(), request.path, signed)
+    if not compare_digest(signer(secret).sign(string).encode(), signature):
+        return False
+    return md5(request.body, usedforsecurity=False).hexdigest().encode() == given_md5
 
 
 _SIGNATURE_PARAMETERS: Final = frozenset(
     (b"auth_key", b"auth_timestamp", b"auth_version", b"auth_signature", b"body_md5")
 )
-_WELL_KNOWN: Final = _SIGNATURE_PARAMETERS | {b"filter_by_prefix", b"info"}
 
 
 def _check_version(parameters: dict[bytes, bytes]) -> None:
