@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from functools import partial
-from types import coroutine as generator_coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -26,23 +24,37 @@ def step(coroutine: Coroutine[Any, Any, Result]) -> Result | asyncio.Task[Result
     except StopIteration as stop:
         result: Result = stop.value
         return result
-    return asyncio.get_running_loop().create_task(_carry_on(coroutine, waiting_for))
+    return asyncio.get_running_loop().create_task(_Stepped(coroutine, waiting_for))
 
 
-@generator_coroutine
-def _carry_on(
-    coroutine: Coroutine[Any, Any, Result], waiting_for: Any
-) -> Generator[Any, Any, Result]:
-    # The task receives the very future the coroutine was waiting for, and then whatever follows.
-    while True:
-        try:
-            value = yield waiting_for
-        except BaseException as error:
-            advance = partial(coroutine.throw, error)
-        else:
-            advance = partial(coroutine.send, value)
-        try:
-            waiting_for = advance()
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+class _Stepped(Coroutine[Any, Any, Result]):
+    """A coroutine that has suspended once, as the task sees it that carries on with it.
+
+    The task first gets the very future that the coroutine waits for. A task that is cancelled
+    before its first step throws into a coroutine that it has never sent to; here that reaches
+    the one underneath, and what it waits for.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Result], waiting_for: Any) -> None:
+        self._coroutine = coroutine
+        self._waiting_for = waiting_for
+        self._handed_over = False
+
+    def send(self, value: Any) -> Any:
+        if self._handed_over:
+            return self._coroutine.send(value)
+        self._handed_over = True
+        return self._waiting_for
+
+    def throw(self, *error: Any) -> Any:
+        if not self._handed_over:
+            self._handed_over = True
+            if self._waiting_for is not None:
+                self._waiting_for.cancel()
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Generator[Any, Any, Result]:
+        raise TypeError("only its task runs a stepped coroutine")

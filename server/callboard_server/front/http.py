@@ -22,7 +22,7 @@ import httptools
 
 from callboard_server.connection import CLOSE_TIMEOUT_SECONDS
 from callboard_server.deadlines import Deadlines
-from callboard_server.front.request import Encoder, Request, Response, text
+from callboard_server.front.request import MAX_HEAD_BYTES, Encoder, Request, Response, text
 from callboard_server.hub import Hub
 from callboard_server.roster import Roster
 from callboard_server.settings import Settings
@@ -31,7 +31,6 @@ from callboard_server.websocket import Apps, WebSocket, handshake
 
 logger = logging.getLogger("callboard.server")
 
-MAX_HEAD_BYTES: Final = 16 * 1024
 HEAD_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 30.0
 #: How long a client with more requests on their way may leave its answers unread.
@@ -80,6 +79,7 @@ class HTTPConnection(asyncio.Protocol):
     """An HTTP/1 connection until it ends or becomes something else."""
 
     __slots__ = (
+        "_answer",
         "_body",
         "_body_bytes",
         "_context",
@@ -113,6 +113,8 @@ class HTTPConnection(asyncio.Protocol):
         self._eof = False
         self._parser = httptools.HttpRequestParser(self)
         self._requests: deque[Request] = deque()
+        #: The handler's task while it has to wait.
+        self._answer: asyncio.Task[Response] | None = None
         #: The upgrade to a WebSocket behind the requests, with the bytes that follow it.
         self._upgrade: tuple[Request, bytes] | None = None
         #: The refusal of what came behind the requests; nothing is read any more.
@@ -266,6 +268,7 @@ class HTTPConnection(asyncio.Protocol):
                 logger.exception("an API request failed")
                 answer = text(500, "Internal server error")
             if isinstance(answer, asyncio.Task):
+                self._answer = answer
                 self._transport.pause_reading()
                 answer.add_done_callback(partial(self._answered, request))
                 return
@@ -301,10 +304,12 @@ class HTTPConnection(asyncio.Protocol):
                 self._next()
 
     def _answered(self, request: Request, task: asyncio.Task[Response]) -> None:
+        self._answer = None
         if self._phase is not Phase.ANSWERING:
             return
-        if task.cancelled() or task.exception() is not None:
-            logger.error("an API request failed", exc_info=task.exception())
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("an API request failed", exc_info=error)
             self._respond(request, text(500, "Internal server error"))
         else:
             self._respond(request, task.result())
@@ -386,6 +391,9 @@ class HTTPConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """The server has waited long enough."""
+        self._phase = Phase.DONE
+        if self._answer is not None:
+            self._answer.cancel()
         self._transport.abort()
 
     def overdue(self) -> None:

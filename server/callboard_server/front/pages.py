@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 import callboard_protocol
+from callboard_server.front.request import MAX_HEAD_BYTES
+
+logger = logging.getLogger("callboard.server")
+#: aiohttp logs a traceback for each request that it finds malformed, which anybody can send.
+_library_logger = logging.getLogger("callboard.server.aiohttp")
+_library_logger.setLevel(logging.CRITICAL)
 
 #: Whether the server takes new clients.
 Ready = Callable[[], bool]
@@ -23,10 +31,18 @@ class Pages:
 
     async def start(self) -> None:
         """Build the application; it listens to nothing itself."""
-        application = web.Application()
+        application = web.Application(middlewares=[_log_failures])
         application.router.add_get("/", self._root)
         application.router.add_get("/ready", self._readiness)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            logger=_library_logger,
+            shutdown_timeout=1.0,
+            # The front has bounded the head already.
+            max_line_size=MAX_HEAD_BYTES,
+            max_field_size=MAX_HEAD_BYTES,
+        )
         await self._runner.setup()
         self._server = self._runner.server
 
@@ -51,3 +67,14 @@ class Pages:
         if self._ready():
             return web.json_response({"ready": True})
         return web.json_response({"ready": False, "reason": "the server is ending"}, status=503)
+
+
+@web.middleware
+async def _log_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException:
+        raise
+    except Exception:
+        logger.exception("a page failed path=%r", request.path)
+        raise web.HTTPInternalServerError from None

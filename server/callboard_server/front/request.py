@@ -9,6 +9,9 @@ from typing import Final
 
 import msgspec
 
+#: Request line and headers; more is 431.
+MAX_HEAD_BYTES: Final = 16 * 1024
+
 
 class Request(msgspec.Struct, gc=False):
     """One HTTP request with its whole body; ``target`` is path and query as sent."""
