@@ -1,0 +1,11 @@
+"""The promises of each seam as checks that any implementation can be handed."""
+
+import pytest
+
+# Before the checks are imported, so that a failing one shows its values.
+pytest.register_assert_rewrite(
+    "conformance.broker_events",
+    "conformance.broker_life",
+    "conformance.broker_presence",
+    "conformance.node",
+)
