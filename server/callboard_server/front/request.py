@@ -89,3 +89,22 @@ class Encoder:
         if connection:
             lines.append(f"Connection: {connection}")
         return ("".join(f"{line}\r\n" for line in lines) + "\r\n").encode()
+
+
+def head_bytes(request: Request, version: bytes, left_out: frozenset[bytes]) -> bytes:
+    """Return the head of ``request`` without these headers, and without its empty line."""
+    lines = [b"%s %s HTTP/%s\r\n" % (request.method.encode("latin-1"), request.target, version)]
+    lines += [
+        b"%s: %s\r\n" % (name, value)
+        for name, value in request.headers
+        if name.lower() not in left_out
+    ]
+    return b"".join(lines)
+
+
+def origin_form(target: bytes) -> bytes:
+    """Return the target without scheme and host, which any client may send (RFC 9112, 3.2.2)."""
+    if target.startswith(b"/") or b"://" not in target:
+        return target
+    path, mark, query = target.partition(b"://")[2].partition(b"?")
+    return b"/" + path.partition(b"/")[2] + mark + query

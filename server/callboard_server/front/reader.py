@@ -1,0 +1,200 @@
+"""From bytes to whole requests: httptools (llhttp), and the bounds of what is read.
+
+Sans-IO. Requests pile up in :attr:`RequestReader.requests` as they become whole. Reading ends
+with an upgrade to a WebSocket or with a refusal, both of which come behind those requests.
+
+A reader is created for every connection and fed for every request, so its callbacks do only
+what must be done for each of them; what matters only for a request that is not whole yet
+(:meth:`RequestReader.check_rest`) is looked at only then.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import httptools
+
+from callboard_server.front.request import (
+    MAX_HEAD_BYTES,
+    Request,
+    Response,
+    head_bytes,
+    origin_form,
+    text,
+)
+
+
+class RequestReader:
+    """Reads the requests of one connection."""
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_head_bytes",
+        "_headers",
+        "_max_body_bytes",
+        "_parser",
+        "_rest_checked",
+        "_target",
+        "_unseen_bytes",
+        "arrived",
+        "head_complete",
+        "refusal",
+        "requests",
+        "upgrade",
+    )
+
+    head_complete: bool
+    _rest_checked: bool
+
+    def __init__(self, max_body_bytes: int) -> None:
+        self._max_body_bytes = max_body_bytes
+        self.requests: deque[Request] = deque()
+        #: The request that asks for a WebSocket, and the bytes that follow it.
+        self.upgrade: tuple[Request, bytes] | None = None
+        #: The answer to what cannot be read on.
+        self.refusal: Response | None = None
+        #: Whether the request that was refused has arrived in full.
+        self.arrived = False
+        #: Bytes fed since a request was whole or a body went on: what the parser may be keeping.
+        self._unseen_bytes = 0
+        self._begin()
+        self._parser = httptools.HttpRequestParser(self)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a request that is not whole yet has been read."""
+        return self._head_bytes > 0
+
+    @property
+    def _overlong(self) -> bool:
+        """Whether head, chunk extension or trailer have more bytes than any honest one."""
+        return max(self._head_bytes, self._unseen_bytes) > MAX_HEAD_BYTES
+
+    def feed(self, data: bytes) -> None:
+        """Read on; nothing is kept of what follows a refusal."""
+        self._unseen_bytes += len(data)
+        pieces: list[bytes | memoryview] = [data]
+        while pieces:
+            piece = pieces.pop()
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as upgrade:
+                pieces = self._upgraded(memoryview(piece)[upgrade.args[0] :])
+            except httptools.HttpParserError as error:
+                self._refuse(text(400, f"Bad request: {' '.join(str(error).split())[:200]}"))
+                return
+
+    def skip(self, data: bytes) -> None:
+        """Read on to the end of the request that was refused, as far as that can be known."""
+        if not self._overlong:
+            self.feed(data)
+
+    def check_rest(self) -> bytes:
+        """Look at a request whose rest is still to come; return what must be said to get it.
+
+        A body that is announced as too large is refused before it is read.
+        """
+        if self._overlong:
+            self._refuse_head()
+        elif self.head_complete and not self._rest_checked:
+            self._rest_checked = True
+            for name, value in self._headers:
+                folded = name.lower()
+                if folded == b"content-length" and int(value) > self._max_body_bytes:
+                    self._refuse_body()
+                    return b""
+            expectation = Request("", b"", "", self._headers).header(b"expect") or b""
+            # A client of HTTP/1.0 would take the 100 for the answer (RFC 9110, 10.1.1).
+            if expectation.lower() == b"100-continue" and self._parser.get_http_version() != "1.0":
+                return b"HTTP/1.1 100 Continue\r\n\r\n"
+        return b""
+
+    def close(self) -> None:
+        """Read no more."""
+        self.requests.clear()
+        self.upgrade = None
+        # The parser refers to this object: without the circle both are freed at once.
+        del self._parser
+
+    # httptools callbacks
+
+    def on_url(self, target: bytes) -> None:
+        self._target += target
+        self._head_bytes += len(target)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value) + 4
+        if self.refusal is None:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.head_complete = True
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse_head()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        self._unseen_bytes = 0
+        if self._body_bytes > self._max_body_bytes:
+            self._refuse_body()
+        elif self.refusal is None:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self.refusal is not None:
+            self.arrived = True
+            return
+        parser, body = self._parser, self._body
+        self.requests.append(
+            Request(
+                parser.get_method().decode("latin-1"),
+                origin_form(self._target),
+                parser.get_http_version(),
+                self._headers,
+                body[0] if len(body) == 1 else b"".join(body),
+                parser.should_keep_alive(),
+            )
+        )
+        self._unseen_bytes = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self.head_complete = False
+        self._rest_checked = False
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+
+    def _upgraded(self, behind: memoryview) -> list[bytes | memoryview]:
+        """Take an upgrade to a WebSocket; ignore any other and return what to parse then."""
+        if self.refusal is not None:
+            return []
+        request = self.requests.pop()
+        if request.method == "CONNECT":
+            self._refuse(text(405, "Method not allowed: this is no proxy", "Allow: GET, POST"))
+            return []
+        wanted = (request.header(b"upgrade") or b"").lower()
+        # RFC 9110, 7.8: HTTP/1.0 has no upgrades; RFC 6455, 4.1: it must be a GET.
+        if wanted == b"websocket" and (request.method, request.version) == ("GET", "1.1"):
+            self.upgrade = (request, bytes(behind))
+            return []
+        # httptools reads no body behind an upgrade, so the request is read again without it.
+        self._parser = httptools.HttpRequestParser(self)
+        head = head_bytes(request, request.version.encode(), frozenset((b"upgrade",))) + b"\r\n"
+        return [behind, head]
+
+    def _refuse_head(self) -> None:
+        self._refuse(text(431, f"Request head too large: more than {MAX_HEAD_BYTES} bytes"))
+
+    def _refuse_body(self) -> None:
+        limit = self._max_body_bytes
+        self._refuse(text(413, f"Request body too large: more than {limit} bytes"))
+
+    def _refuse(self, response: Response) -> None:
+        if self.refusal is None:
+            self.refusal = response
+            self._headers.clear()
+            self._body.clear()
