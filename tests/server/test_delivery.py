@@ -232,3 +232,19 @@ def test_a_client_that_leaves_while_joining_is_not_in_the_channel(server: Servin
     server.eventually(lambda: not server.look(lambda running: running.hub.connections))
     answer = server.ask(request("GET", signed("GET", "/apps/app-id/channels")))
     assert answer.json() == {"channels": {}}
+
+
+def test_clients_that_vanish_in_a_flood_harm_nobody(server: Serving) -> None:
+    stays, *vanish = (server.client() for _ in range(20))
+    for client in (stays, *vanish):
+        client.subscribe("channel")
+    with Peer(server.port) as publisher:
+        for number in range(100):
+            publisher.send(_numbered(number, 1_000))
+            if number % 5 == 0 and vanish:
+                vanish.pop().reset()
+        for number in range(100):
+            assert publisher.read_answer().status == 200
+            stays.read_event(f"event-{number}")
+    stays.close()
+    server.eventually(lambda: not server.look(lambda running: running.hub.connections))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
 
@@ -261,4 +262,21 @@ def test_a_handler_that_fails_is_a_500_and_the_connection_goes_on(
         assert read_number(peer) == 2
     assert all(error.exc_info for error in server.errors)
     assert len(server.errors) == 2
+    server.errors.clear()
+
+
+@pytest.mark.parametrize("header", ["X-Wait: yes", "X-Wait: yes\r\nX-Fail: yes"])
+def test_a_client_that_leaves_before_its_answer_harms_nobody(
+    server: Serving, gate: Gate, header: str
+) -> None:
+    with server.connect() as peer:
+        peer.send(numbered(1, header) + numbered(2))
+        server.settle()
+        peer.reset()
+    server.settle()
+    gate.open()
+    server.settle()
+    assert server.ask(numbered(1)).status == 404
+    gc.collect()
+    assert all(error.name == "callboard.server" for error in server.errors)
     server.errors.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -117,11 +118,14 @@ def nothing_left() -> Iterator[None]:
 
 @contextmanager
 def serving(**settings: Any) -> Iterator[Serving]:
-    """Serve the development app; whatever is logged as an error fails the test."""
+    """Serve the development app; errors that are logged and tasks that are left fail the test."""
     with errors_logged() as errors:
         settings.setdefault("port", 0)
         with BackgroundServer(Settings(**settings)) as background, ExitStack() as clients:
-            yield Serving(background, errors, clients)
+            running = Serving(background, errors, clients)
+            loop = running.look(lambda _: asyncio.get_running_loop())
+            yield running
+    assert not asyncio.all_tasks(loop)
     assert not errors, [logging.Formatter().format(error) for error in errors]
 
 
