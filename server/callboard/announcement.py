@@ -23,21 +23,27 @@ def announce(
     *,
     name: str | None,
     open_files: int | None,
+    tls_addresses: Sequence[tuple[str, int]] = (),
+    unix_socket: str | None = None,
 ) -> str:
     """Return the text.
 
     `name` is the host as it was asked for, None if only the addresses are known. `open_files` is
     the limit, None for unlimited.
     """
-    where = ", ".join(f"http://{_in_url(host)}:{port}" for host, port in addresses)
+    places = [f"http://{_in_url(host)}:{port}" for host, port in addresses]
+    places += [f"https://{_in_url(host)}:{port}" for host, port in tls_addresses]
+    places += [f"unix:{unix_socket}"] if unix_socket else []
+    where = ", ".join(places)
     limit = "no limit" if open_files is None else f"limit {open_files}"
     host, port = addresses[0]
+    tls_port = tls_addresses[0][1] if tls_addresses else None
     lines = [
         f"Callboard {__version__} listens on {where}",
         f"Open files: {limit} (each connection takes one)",
     ]
     for app in apps:
-        lines += ["", *_app_lines(app, client_host(name or host), port)]
+        lines += ["", *_app_lines(app, client_host(name or host), port, tls_port)]
     return "\n".join(lines)
 
 
@@ -51,23 +57,30 @@ def client_host(host: str) -> str:
     return _in_url(host)
 
 
-def _app_lines(app: AppSettings, host: str, port: int) -> Iterator[str]:
+def _app_lines(app: AppSettings, host: str, port: int, tls_port: int | None) -> Iterator[str]:
+    tls = app.tls_only and tls_port is not None
+    if tls_port is not None and tls:
+        port = tls_port
     # The development secret is public, and pasted; any other one is the reader's to fill in.
     shown = app.secret if app.secret == DEVELOPMENT_APP_SECRET else "***"
     app_id, key, secret, host = (json.dumps(text) for text in (app.id, app.key, shown, host))
     yield f"App {app.id}" if app.enabled else f"App {app.id} (not enabled)"
+    how = (
+        'wssPort: {}, forceTLS: true, enabledTransports: ["ws", "wss"]'
+        if tls
+        else ('wsPort: {}, forceTLS: false, enabledTransports: ["ws"]')
+    )
     yield (
-        f'  pusher-js:      new Pusher({key}, {{cluster: "", wsHost: {host}, wsPort: {port}, '
-        'forceTLS: false, enabledTransports: ["ws"]})'
+        f'  pusher-js:      new Pusher({key}, {{cluster: "", wsHost: {host}, {how.format(port)}}})'
     )
     yield (
         f"  Node pusher:    new Pusher({{appId: {app_id}, key: {key}, secret: {secret}, "
-        f"host: {host}, port: {port}, useTLS: false}})"
+        f"host: {host}, port: {port}, useTLS: {'true' if tls else 'false'}}})"
     )
     if app.id.isascii() and app.id.isdigit():
         yield (
             f"  Python pusher:  pusher.Pusher(app_id={app_id}, key={key}, secret={secret}, "
-            f"ssl=False, host={host}, port={port})"
+            f"ssl={tls}, host={host}, port={port})"
         )
     else:
         # The library checks it itself and raises "Invalid app id" (pusher/util.py, app_id_re).

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from callboard import ports_file
 from callboard.configuration import refuse_built_in_credentials
-from callboard_server import listeners
+from callboard_server import listeners, tls, unix_socket
 from callboard_server.settings import AppSettings, Settings
+
+_IN_USE = " (in use now)"
 
 
 def check(
@@ -16,40 +19,51 @@ def check(
 ) -> str:
     """Return in a few lines what would start.
 
-    Takes what :func:`callboard.serve.run` takes and raises what it would raise, except that the
-    port may be in use, for instance by the server that is to be started again.
+    Takes what :func:`callboard.serve.run` takes and raises what it would raise, except that ports
+    and the Unix socket may be in use, for instance by the server that is to be started again.
     """
     if ports_path is not None:
         ports_file.check(ports_path)
+    if settings.tls_certificate and settings.tls_key:
+        tls.load(settings.tls_certificate, settings.tls_key)
     given = listeners.inherited(fd, environment)
     try:
-        if given:
-            refuse_built_in_credentials(settings, given)
-            where = ", ".join(_address(*sock.getsockname()[:2]) for sock in given)
-        else:
-            where = _address(settings.host, settings.port) + _try_addresses(settings)
+        refuse_built_in_credentials(settings, given)
+        where = [_address(*sock.getsockname()[:2]) for sock in given]
     finally:
         for sock in given:
             sock.detach()
+    if not where:
+        where = [_try(settings, settings.port)]
+    if settings.tls_port is not None:
+        where.append(f"{_try(settings, settings.tls_port)} for TLS")
+    if settings.unix_socket is not None:
+        live = unix_socket.check(settings.unix_socket)
+        where.append(f"the Unix socket {settings.unix_socket}{_IN_USE if live else ''}")
     apps = "\n".join(f"  app {_app(app)}" for app in settings.apps)
-    return f"Would start, listening on {where}, with {_counted(len(settings.apps), 'app')}:\n{apps}"
+    return (
+        f"Would start, listening on {', '.join(where)}, "
+        f"with {_counted(len(settings.apps), 'app')}:\n{apps}"
+    )
 
 
-def _try_addresses(settings: Settings) -> str:
+def _try(settings: Settings, port: int) -> str:
+    """Bind the host's addresses to the port and let go of them."""
     note = ""
+    sockets: Sequence[socket.socket]
     try:
-        sockets = listeners.bind(settings.host, settings.port)
+        sockets = listeners.bind(settings.host, port)
     except listeners.ListenError as error:
         if not error.in_use:
             raise
-        note = " (in use now)"
+        note = _IN_USE
         sockets = listeners.bind(settings.host, 0)
     try:
         refuse_built_in_credentials(settings, sockets)
     finally:
         for sock in sockets:
             sock.close()
-    return note
+    return _address(settings.host, port) + note
 
 
 def _address(host: str, port: int) -> str:
@@ -59,6 +73,7 @@ def _address(host: str, port: int) -> str:
 def _app(app: AppSettings) -> str:
     notes = [
         "" if app.enabled else "not enabled",
+        "TLS only" if app.tls_only else "",
         "client events" if app.client_events else "no client events",
         "built-in development credentials" if app.built_in else "",
     ]

@@ -18,6 +18,7 @@ from callboard.errors import CallboardError
 from callboard.fields import Field
 from callboard_protocol import __version__
 from callboard_server.listeners import ListenError
+from callboard_server.settings import Settings
 
 _EXIT_STATUS = """\b
 Exit status:
@@ -41,7 +42,8 @@ def serving_flags(command: Callable[..., None]) -> Callable[..., None]:
         "--ports-file",
         type=path,
         metavar="PATH",
-        help='Write JSON {"host","port"} there as soon as the socket listens.',
+        help='Write JSON {"host","port"} there as soon as the socket listens; with "tls_port" '
+        'and "unix_socket" if there are any.',
     )(command)
     return click.option(
         "--config",
@@ -79,16 +81,26 @@ def main() -> None:
 @main.command(epilog=_EXIT_STATUS)
 @serving_flags
 def serve(config: Path | None, ports_file: Path | None, fd: int | None, **flags: Any) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM; SIGHUP reads the configuration again.
 
     Without configuration there is one development app, on this machine only. The first signal
     ends in order, with exit status 0; a second one quits at once, with 130 or 143.
     """
+
+    def load_settings() -> Settings:
+        return load(config, os.environ, flags)
+
     try:
-        settings = load(config, os.environ, flags)
+        settings = load_settings()
         from callboard.serve import run
 
-        run(settings, ports_path=ports_file, fd=fd, environment=os.environ)
+        run(
+            settings,
+            ports_path=ports_file,
+            fd=fd,
+            environment=os.environ,
+            load=load_settings,
+        )
     except (CallboardError, ListenError) as error:
         raise click.ClickException(str(error)) from None
 

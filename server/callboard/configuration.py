@@ -1,8 +1,8 @@
 """The settings, gathered: flags over environment over file over defaults.
 
 Each source is checked on its own, so that a fault is named where it was written, even if another
-source would hide it. The environment's app takes the place of the file's app with the same id,
-or stands beside the others. If nobody names an app, there is the development app, which
+source would hide it. The environment's app goes over the file's app with the same id, field by
+field, or stands beside the others. If nobody names an app, there is the development app, which
 :func:`refuse_built_in_credentials` keeps from being served to other machines.
 """
 
@@ -48,8 +48,10 @@ def load(
     server, app = variables.read(environment)
     gathered |= server | _given(flags)
     if app is not None:
-        others = [other for other in gathered.get("apps", []) if other["id"] != app["id"]]
-        gathered["apps"] = [*others, app]
+        apps = gathered.get("apps", [])
+        same: dict[str, Any] = next((other for other in apps if other["id"] == app["id"]), {})
+        others = [other for other in apps if other is not same]
+        gathered["apps"] = [*others, {**same, **app}]
     try:
         return msgspec.convert(gathered, Settings)
     except msgspec.ValidationError as error:

@@ -10,17 +10,26 @@ from pathlib import Path
 from callboard.errors import StartError
 
 
-def write(path: Path, host: str, port: int) -> None:
+def write(
+    path: Path,
+    host: str,
+    port: int,
+    *,
+    tls_port: int | None = None,
+    unix_socket: str | None = None,
+) -> None:
     """Put ``{"host": …, "port": …}`` at `path` so that a reader sees all of it or nothing.
 
-    Raises StartError if that is not possible; what was there before is then untouched.
+    ``tls_port`` and ``unix_socket`` stand there if there are any. Raises StartError if that is
+    not possible; what was there before is then untouched.
     """
+    where = {"host": host, "port": port, "tls_port": tls_port, "unix_socket": unix_socket}
     # In the same folder, since a rename is atomic only within one file system.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         try:
             with draft.open("x", encoding="utf-8") as file:
-                json.dump({"host": host, "port": port}, file)
+                json.dump({key: value for key, value in where.items() if value is not None}, file)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)

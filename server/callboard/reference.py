@@ -25,9 +25,12 @@ Every setting has a default. It can be given by, in order of precedence,
 2. an environment variable,
 3. a TOML file, named by `--config FILE` or by the variable `CALLBOARD_CONFIG`.
 
+Lists and tables have no flag and no variable; they are written in the file.
+
 `callboard check` takes the same flags, reads the same sources, and says whether the server would
-start. Unknown keys and variables and values of the wrong kind are errors, which name the key and
-what was expected. An empty variable counts as none.
+start. A signal (SIGHUP) lets a running server read them again. Unknown keys and variables and
+values of the wrong kind are errors, which name the key and what was expected. An empty variable
+counts as none.
 
 Without any app there is one for development: id `app-id`, key `app-key`, secret `app-secret`, with
 client events on. Everyone knows it, so the server refuses to start with its key or its secret on
@@ -48,8 +51,8 @@ client_events = true
 """
 
 _APP_VARIABLES = """\
-The variables describe one app, which takes the place of the file's app with the same id, or is
-served beside the file's apps. It needs {required}.
+The variables describe one app. What they set goes over the file's app with the same id; without
+such an app it is served beside the file's apps. It needs {required}.
 
 {pusher} are read too, so that the environment of
 an application that uses Pusher serves both ends; the variables below win over them.
@@ -59,7 +62,8 @@ _TAIL = """\
 ## Sockets that are handed over
 
 With `--fd N`, or when systemd sets `LISTEN_FDS` and `LISTEN_PID`, the server listens on the
-sockets that it was started with, and `host` and `port` are not used. `--fd` wins.
+sockets that it was started with, and `port` is not used. `--fd` wins. `tls_port` on `host` and
+`unix_socket` are listened on besides.
 
 ## In Kubernetes
 

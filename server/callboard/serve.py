@@ -1,10 +1,12 @@
 """The server as a process: sockets, signals, exit status.
 
-1. Sockets are bound, or taken over, and checked before anything answers.
+1. Sockets are bound, or taken over, and checked before anything answers. They listen before the
+   server is loaded, so that a restart refuses clients for as short a time as can be.
 2. SIGINT and SIGTERM are ours from the first moment of the loop. The first one ends in order and
    leads to exit status 0; a second one, of either kind, ends at once with 130 or 143.
 3. The ports file and the announcement appear when the server listens, not before.
 4. The announcement goes to stdout, the log to stderr.
+5. SIGHUP reads the configuration again (:mod:`reloading`).
 """
 
 from __future__ import annotations
@@ -17,43 +19,66 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from callboard import open_files, ports_file
 from callboard.announcement import announce
 from callboard.configuration import refuse_built_in_credentials
+from callboard.reloading import Load, Reloading
 from callboard_server import listeners
-from callboard_server.server import Server
+from callboard_server import sockets as server_sockets
 from callboard_server.settings import Settings
+
+if TYPE_CHECKING:
+    from callboard_server.server import Server
 
 logger = logging.getLogger(__name__)
 
+_BACKLOG = 4096
+
 
 def run(
-    settings: Settings, *, ports_path: Path | None, fd: int | None, environment: Mapping[str, str]
+    settings: Settings,
+    *,
+    ports_path: Path | None,
+    fd: int | None,
+    environment: Mapping[str, str],
+    load: Load | None = None,
 ) -> None:
     """Serve until a signal asks to end.
 
-    `ports_path` is the ports file, `fd` the number of an inherited socket. Raises CallboardError or
+    `ports_path` is the ports file, `fd` the number of an inherited socket, `load` reads the
+    settings again for SIGHUP, which ends the process without it. Raises CallboardError or
     ListenError if the server cannot start.
     """
     log_to_stderr()
     limit = open_files.raise_limit()
     if ports_path is not None:
         ports_file.check(ports_path)
-    sockets = listeners.inherited(fd, environment)
-    name = None if sockets else settings.host
-    sockets = sockets or listeners.bind(settings.host, settings.port)
+    given = listeners.inherited(fd, environment)
+    sockets = server_sockets.bind(settings, given)
     try:
         refuse_built_in_credentials(settings, sockets)
     except BaseException:
-        for sock in sockets:
-            sock.close()
+        sockets.close()
         raise
+    # Clients of a server that is being restarted are not refused while the rest is loaded: the
+    # kernel lets them wait.
+    for sock in (*sockets.plain, *sockets.tls):
+        sock.listen(_BACKLOG)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(
-            serve_until_signal(settings, sockets, name=name, ports_path=ports_path, limit=limit)
+            serve_until_signal(
+                settings,
+                sockets.plain,
+                tls_sockets=sockets.tls,
+                name=None if given else settings.host,
+                ports_path=ports_path,
+                limit=limit,
+                load=load,
+            )
         )
 
 
@@ -86,29 +111,54 @@ async def serve_until_signal(
     settings: Settings,
     sockets: Sequence[socket.socket],
     *,
+    tls_sockets: Sequence[socket.socket] = (),
     name: str | None,
     ports_path: Path | None,
     limit: int | None,
+    load: Load | None = None,
 ) -> None:
     """Serve on bound sockets, which are closed in the end.
 
     `name` is the host as it was asked for, None for inherited sockets; `limit` the open files
-    limit, to be told. Raises ListenError or StartError if that does not begin.
+    limit, to be told; `load` reads the settings again. Raises ListenError or StartError if that
+    does not begin.
     """
-    ending = Ending(asyncio.get_running_loop())
-    host, port = sockets[0].getsockname()[:2]
-    server = Server(settings, sockets)
-    try:
-        await server.start()
-    except OSError as error:
-        raise listeners.explain(error, host, port) from None
+    loop = asyncio.get_running_loop()
+    ending = Ending(loop)
+    reloading = Reloading(loop, load) if load is not None else None
+    # The signals are ours by now, so one that comes while this loads is not lost.
+    from callboard_server.server import Server
+
+    server = Server(settings, sockets, tls_sockets=tls_sockets)
+    await server.start()
+    task = None
     try:
         if ports_path is not None:
-            ports_file.write(ports_path, host, port)
-        _say(announce(settings.apps, server.addresses, name=name, open_files=limit))
+            _write_ports_file(ports_path, server)
+        _say(
+            announce(
+                settings.apps,
+                server.addresses,
+                name=name,
+                open_files=limit,
+                tls_addresses=server.tls_addresses,
+                unix_socket=settings.unix_socket,
+            )
+        )
+        if reloading is not None:
+            task = loop.create_task(reloading.run(server, [*sockets, *tls_sockets]))
         await ending.asked.wait()
     finally:
+        if task is not None:
+            task.cancel()
         await server.stop()
+
+
+def _write_ports_file(path: Path, server: Server) -> None:
+    host, port = server.addresses[0]
+    tls_port = server.tls_addresses[0][1] if server.tls_addresses else None
+    unix_socket = server.settings.unix_socket
+    ports_file.write(path, host, port, tls_port=tls_port, unix_socket=unix_socket)
 
 
 def _say(text: str) -> None:

@@ -11,6 +11,10 @@ class AppRegistry:
     """Every app under its id and its key."""
 
     def __init__(self, apps: Iterable[AppSettings]) -> None:
+        self.replace(apps)
+
+    def replace(self, apps: Iterable[AppSettings]) -> None:
+        """Have these apps instead, all at once."""
         apps = tuple(apps)
         self._by_id = {app.id: app for app in apps}
         self._by_key = {app.key: app for app in apps}

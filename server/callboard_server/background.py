@@ -9,7 +9,7 @@ from types import TracebackType
 
 import uvloop
 
-from callboard_server import listeners
+from callboard_server import sockets
 from callboard_server.server import Server
 from callboard_server.settings import Settings
 
@@ -51,17 +51,23 @@ class BackgroundServer:
         """The port listened on."""
         return self.server.addresses[0][1]
 
+    @property
+    def tls_port(self) -> int:
+        """The port listened on for TLS; only if the settings ask for one."""
+        return self.server.tls_addresses[0][1]
+
     def start(self) -> None:
         """Start and return once the server listens.
 
         Raises:
-            callboard_server.listeners.ListenError: the address cannot be listened on.
+            callboard_server.listeners.ListenError: the address cannot be listened on, or the
+                certificate cannot be used.
         """
         if self._server is not None:
             raise RuntimeError("the server is already running")
-        sockets = listeners.bind(self.settings.host, self.settings.port)
+        bound = sockets.bind(self.settings)
         loop = uvloop.new_event_loop()
-        server = Server(self.settings, sockets)
+        server = Server(self.settings, bound.plain, tls_sockets=bound.tls)
         try:
             loop.run_until_complete(server.start())
         except BaseException:
@@ -82,6 +88,12 @@ class BackgroundServer:
         thread.join()
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+    def reload(self, settings: Settings) -> None:
+        """Take over settings, as :meth:`Server.reload` does, and return once it is done."""
+        if self._loop is None:
+            raise RuntimeError("the server is not running: call start() first")
+        asyncio.run_coroutine_threadsafe(self.server.reload(settings), self._loop).result()
 
     def call(self, function: Callable[[Server], object]) -> None:
         """Run ``function(server)`` on the server's thread and wait for it."""

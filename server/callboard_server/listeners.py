@@ -85,6 +85,8 @@ def inherited(fd: int | None, environment: Mapping[str, str]) -> list[socket.soc
 
 def is_loopback(sock: socket.socket) -> bool:
     """Tell whether only this machine can reach the socket, by the address it is bound to."""
+    if sock.family == socket.AF_UNIX:
+        return True
     address = ip_address(sock.getsockname()[0].partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped.is_loopback

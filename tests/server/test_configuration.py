@@ -53,18 +53,31 @@ def named(field: Field) -> str:
     return field.name
 
 
-def sample(field: Field) -> Any:
-    """Return a value for the field that is not its default."""
-    match field.default:
+#: Values of fields in which not every text will do.
+PATTERNED = {"path_prefix": ("/pusher", "/some/path"), "unix_socket_mode": ("600", "666")}
+#: Settings that are given together or not at all.
+TLS = {"tls_port": 6443, "tls_certificate": "certificate.pem", "tls_key": "key.pem"}
+
+
+def samples(field: Field) -> tuple[Any, Any]:
+    """Return two values for the field; the first one is not its default."""
+    if field.name in PATTERNED:
+        return PATTERNED[field.name]
+    match field.default if field.default is not None else field.info:
         case bool(default):
-            return not default
+            return not default, default
         case int(default) | float(default):
-            return default + 1
-        case str() | msgspec.NODEFAULT:
-            return f"some-{field.name}"
-        case None:
-            return 7
+            return default + 1, default + 2
+        case str() | msgspec.NODEFAULT | msgspec.inspect.StrType():
+            return f"some-{field.name}", f"other-{field.name}"
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
+            return 7, 8
     raise AssertionError(f"say here what a value of {field.name} looks like")
+
+
+def companions(field: Field) -> dict[str, Any]:
+    """Return what must be given with the field."""
+    return {name: value for name, value in TLS.items() if name != field.name and field.name in TLS}
 
 
 def text(value: Any) -> str:
@@ -99,24 +112,30 @@ def test_the_repr_of_settings_has_no_secret(write: WriteFile) -> None:
 def test_each_field_of_the_server_can_be_set_everywhere_and_the_nearer_source_wins(
     field: Field, write: WriteFile
 ) -> None:
-    wanted = sample(field)
-    file = write(f"{field.name} = {json.dumps(wanted)}\n")
-    variable = f"CALLBOARD_{field.name.upper()}"
+    wanted, other = samples(field)
+
+    def given(value: Any) -> dict[str, Any]:
+        return {**companions(field), field.name: value}
+
+    def variables_for(value: Any) -> dict[str, str]:
+        return {f"CALLBOARD_{name.upper()}": text(value) for name, value in given(value).items()}
+
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in given(wanted).items()]
+    file = write("".join(lines))
 
     assert getattr(load(file, {}, {}), field.name) == wanted
-    assert getattr(load(None, {variable: text(wanted)}, {}), field.name) == wanted
-    assert getattr(load(None, {}, {field.name: wanted}), field.name) == wanted
+    assert getattr(load(None, variables_for(wanted), {}), field.name) == wanted
+    assert getattr(load(None, {}, given(wanted)), field.name) == wanted
 
-    environment = {variable: text(field.default)}
-    assert getattr(load(file, environment, {}), field.name) == field.default
-    assert getattr(load(file, environment, {field.name: wanted}), field.name) == wanted
+    assert getattr(load(file, variables_for(other), {}), field.name) == other
+    assert getattr(load(file, variables_for(other), given(wanted)), field.name) == wanted
 
 
 @pytest.mark.parametrize("field", APP_FIELDS, ids=named)
 def test_each_field_of_an_app_can_be_set_in_the_file_and_in_the_environment(
     field: Field, write: WriteFile
 ) -> None:
-    app = {**APP, field.name: sample(field)}
+    app = {**APP, field.name: samples(field)[0]}
     lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in app.items())
     environment = {f"CALLBOARD_APP_{name.upper()}": text(value) for name, value in app.items()}
 
@@ -125,9 +144,11 @@ def test_each_field_of_an_app_can_be_set_in_the_file_and_in_the_environment(
     assert load(None, environment, {}).apps == expected
 
 
-def test_every_field_has_a_flag_a_variable_or_a_table() -> None:
-    assert {field.name for field in SERVER_FIELDS} | {"apps"} == {*Settings.__struct_fields__}
-    assert {field.name for field in APP_FIELDS} == {*AppSettings.__struct_fields__}
+def test_every_field_but_lists_and_tables_has_a_flag_or_a_variable() -> None:
+    in_the_file = {"apps", "trusted_proxies", "webhooks"}
+    assert {field.name for field in SERVER_FIELDS} == {*Settings.__struct_fields__} - in_the_file
+    in_the_file = {"allowed_origins", "webhooks"}
+    assert {field.name for field in APP_FIELDS} == {*AppSettings.__struct_fields__} - in_the_file
 
 
 def test_no_two_settings_share_a_flag_or_a_variable() -> None:
@@ -189,7 +210,7 @@ class TestTheEnvironmentsApp:
 
         assert (app.id, app.key, app.secret) == ("shop", "ours", SECRET)
 
-    def test_replaces_the_files_app_with_the_same_id(self, write: WriteFile) -> None:
+    def test_goes_over_the_files_app_with_the_same_id(self, write: WriteFile) -> None:
         file = write(FILE + "client_events = true\n[[apps]]\nid='b'\nkey='b'\nsecret='b'")
         environment = {
             "CALLBOARD_APP_ID": "shop",
@@ -200,7 +221,9 @@ class TestTheEnvironmentsApp:
         apps = {app.id: app for app in load(file, environment, {}).apps}
 
         assert {*apps} == {"shop", "b"}
-        assert apps["shop"] == AppSettings(id="shop", key="new", secret="new")
+        assert apps["shop"] == AppSettings(
+            id="shop", key="new", secret="new", client_events=True
+        ), "what the environment does not say stays as in the file"
 
     def test_stands_beside_the_files_other_apps(self, write: WriteFile) -> None:
         environment = {"PUSHER_APP_ID": "b", "PUSHER_APP_KEY": "b", "PUSHER_APP_SECRET": "b"}
@@ -319,6 +342,21 @@ def test_variables_that_kubernetes_adds_for_a_service_are_left_alone() -> None:
         (f"[[apps]]\nid='a'\nkey='{SECRET} '\nsecret='s'", r"apps\[0\]\.key: .* got other text"),
         ("[[apps]]\nid='a'\nkey='b'\nsecret=12345", r"apps\[0\]\.secret: .* got a number"),
         ("[[apps]]\nid='a'\nkey='b'\nsecret=''", r"apps\[0\]\.secret: .* got empty text"),
+        (FILE + "allowed_origins = ['*']", r"apps\[0\]\.allowed_origins: expected a list of text"),
+        (
+            FILE + "allowed_origins = ['https://a.example/']",
+            r"apps\[0\]\.allowed_origins: expected",
+        ),
+        (FILE + "allowed_origins = 'null'", r"apps\[0\]\.allowed_origins: expected a list .* text"),
+        ("unix_socket_mode = '0o660'", r"unix_socket_mode: expected text that matches .*\[0-7\]"),
+        ("path_prefix = 'pusher'", "path_prefix: expected text that matches"),
+        ("path_prefix = '/pusher/'", "path_prefix: expected text that matches"),
+        ("path_prefix = '/apps/x'", "path_prefix must not begin with /apps"),
+        ("trusted_proxies = '::1'", "trusted_proxies: expected a list of text"),
+        ("trusted_proxies = ['nginx']", "trusted_proxies: 'nginx' does not .*; expected an addre"),
+        ("trusted_proxies = ['10.0.0.1/8']", "trusted_proxies: 10.0.0.1/8 has host bits set"),
+        ("tls_port = 6443", "tls_certificate and tls_key missing; .* all three or none"),
+        ("tls_certificate = 'c'\ntls_key = 'k'", "tls_port missing; .* all three or none"),
         (FILE + FILE, "two apps have the id 'shop'; each needs its own"),
         ("port = ", "not valid TOML: Invalid value"),
         (f"secret = {SECRET}", "not valid TOML: .*line 1"),

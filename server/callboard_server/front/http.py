@@ -15,8 +15,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
+from callboard_server.client_info import ClientInfo, TrustedProxies
 from callboard_server.connection import CLOSE_TIMEOUT_SECONDS
 from callboard_server.deadlines import Deadlines
 from callboard_server.front.reader import RequestReader
@@ -45,6 +46,16 @@ Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 HandOver = Callable[[asyncio.Transport, bytes], None]
 
 
+class Visitor(Protocol):
+    """A connection that the front has not given away, as the end of the server sees it."""
+
+    def finish(self) -> None:
+        """End as soon as what was asked is answered."""
+
+    def abort(self) -> None:
+        """End now."""
+
+
 @dataclass(slots=True)
 class FrontContext:
     """What every connection of the front shares."""
@@ -58,7 +69,10 @@ class FrontContext:
     handle: Handle
     #: Gives any other request to aiohttp.
     hand_over: HandOver
-    connections: Roster[HTTPConnection]
+    connections: Roster[Visitor]
+    proxies: TrustedProxies
+    #: What a proxy puts before every path, such as ``/pusher``; may be empty.
+    path_prefix: bytes
     #: Set when the server ends: finish what was begun, keep nothing alive.
     closing: bool = False
 
@@ -138,6 +152,8 @@ class HTTPConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Keep a half-closed connection open while an answer is due, and no longer."""
         self._eof = True
+        if self._transport.get_extra_info("sslcontext") is not None:
+            return False  # there is no half-closed TLS in asyncio
         return self._phase is _ANSWERING or bool(self._reader.requests)
 
     def pause_writing(self) -> None:
@@ -166,7 +182,8 @@ class HTTPConnection(asyncio.Protocol):
                 return
             requests_left -= 1
             request = requests.popleft()
-            if not request.target.startswith(b"/apps/"):
+            self._unwrap(request)
+            if not request.target.startswith((b"/apps/", b"/users/")):
                 self._hand_over(request)
                 return
             self._phase = _ANSWERING
@@ -228,6 +245,8 @@ class HTTPConnection(asyncio.Protocol):
         behind = bool(reader.requests or reader.upgrade or reader.refusal)
         close = context.closing or not request.keep_alive or (self._eof and not behind)
         self._transport.write(context.encoder.encode(response, request, close=close))
+        if response.status >= 400:
+            self._note_refusal(response, request)
         self._time_limit = None
         if close:
             self._close()
@@ -253,7 +272,19 @@ class HTTPConnection(asyncio.Protocol):
         transport.pause_reading()
         self._context.hand_over(transport, head + host + length + request.body)
 
+    def _unwrap(self, request: Request) -> None:
+        """Take off the path prefix, and note where to look for who the client is."""
+        context = self._context
+        request.client = ClientInfo(self._transport, request.headers, context.proxies)
+        if context.path_prefix and request.target.startswith(context.path_prefix):
+            rest = request.target[len(context.path_prefix) :]
+            if rest.startswith(b"/"):
+                request.target = rest
+            elif not rest or rest.startswith(b"?"):
+                request.target = b"/" + rest
+
     def _become_websocket(self, request: Request, behind: bytes) -> None:
+        self._unwrap(request)
         headers = [
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers
         ]
@@ -270,7 +301,7 @@ class HTTPConnection(asyncio.Protocol):
         self._release()
         websocket = WebSocket(transport, context.hub, context.apps, context.settings)
         transport.set_protocol(websocket)
-        websocket.begin(request.target, response, behind)
+        websocket.begin(request.target, response, behind, request.client)
 
     # The end
 
@@ -306,12 +337,27 @@ class HTTPConnection(asyncio.Protocol):
 
     def _refuse(self, response: Response) -> None:
         """Answer, and read on for a moment so that the answer arrives before the end."""
+        self._note_refusal(response, None)
         self._phase = _LINGERING
         self._transport.write(self._context.encoder.encode(response, None, close=True))
         if self._reader.arrived:
             self._close()
         else:
             self._context.deadlines.set(self, LINGER_SECONDS)
+
+    def _note_refusal(self, response: Response, request: Request | None) -> None:
+        client = ClientInfo(self._transport, (), self._context.proxies)
+        path = "-"
+        if request is not None:
+            client = request.client
+            path = repr(request.target.partition(b"?")[0][:200].decode("latin-1"))
+        self._context.hub.refusals.note(
+            "a request",
+            response.body.decode("utf-8", "replace"),
+            client=client.address,
+            path=path,
+            status=response.status,
+        )
 
     def _linger(self, data: bytes) -> None:
         self._lingered_bytes += len(data)

@@ -11,6 +11,7 @@ what must be done for each of them; what matters only for a request that is not 
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 import httptools
 
@@ -22,6 +23,9 @@ from callboard_server.front.request import (
     origin_form,
     text,
 )
+
+#: How a client that speaks TLS begins (RFC 8446, 5.1).
+_TLS_HANDSHAKE: Final = b"\x16\x03"
 
 
 class RequestReader:
@@ -82,7 +86,10 @@ class RequestReader:
             except httptools.HttpParserUpgrade as upgrade:
                 pieces = self._upgraded(memoryview(piece)[upgrade.args[0] :])
             except httptools.HttpParserError as error:
-                self._refuse(text(400, f"Bad request: {' '.join(str(error).split())[:200]}"))
+                reason = " ".join(str(error).split())[:200]
+                if bytes(piece[:2]) == _TLS_HANDSHAKE:
+                    reason += ". It looks like TLS on a port without it (useTLS, forceTLS)"
+                self._refuse(text(400, f"Bad request: {reason}"))
                 return
 
     def skip(self, data: bytes) -> None:

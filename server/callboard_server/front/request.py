@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from callboard_server.client_info import NOBODY, ClientInfo
+
 #: Request line and headers; more is 431.
 MAX_HEAD_BYTES: Final = 16 * 1024
 
@@ -22,6 +24,7 @@ class Request(msgspec.Struct, gc=False):
     headers: list[tuple[bytes, bytes]]
     body: bytes = b""
     keep_alive: bool = True
+    client: ClientInfo = NOBODY
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first header of this lower-case name."""
