@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 #: Longest channel name hosted Pusher documents, prefix included.
@@ -34,6 +35,8 @@ class ChannelKind:
     presence: bool = False
     #: Event data is ciphertext; the server never reads it.
     encrypted: bool = False
+    #: The last event of the API is kept, and is the first thing a new subscriber hears.
+    cache: bool = False
 
     @property
     def client_events(self) -> bool:
@@ -45,14 +48,33 @@ PUBLIC: Final = ChannelKind("")
 PRIVATE: Final = ChannelKind("private-", private=True)
 ENCRYPTED: Final = ChannelKind("private-encrypted-", private=True, encrypted=True)
 PRESENCE: Final = ChannelKind("presence-", private=True, presence=True)
+CACHE: Final = ChannelKind("cache-", cache=True)
+PRIVATE_CACHE: Final = ChannelKind("private-cache-", private=True, cache=True)
+ENCRYPTED_CACHE: Final = ChannelKind(
+    "private-encrypted-cache-", private=True, encrypted=True, cache=True
+)
+PRESENCE_CACHE: Final = ChannelKind("presence-cache-", private=True, presence=True, cache=True)
+SERVER_TO_USER: Final = ChannelKind(SERVER_TO_USER_PREFIX)
+
+#: The longest prefixes first: the first that fits is the one that counts.
+KINDS: Final = (
+    ENCRYPTED_CACHE,
+    ENCRYPTED,
+    PRIVATE_CACHE,
+    PRIVATE,
+    PRESENCE_CACHE,
+    PRESENCE,
+    CACHE,
+    SERVER_TO_USER,
+)
 
 
+@lru_cache(maxsize=4096)
 def kind_of(name: str) -> ChannelKind:
     """Return the kind that the start of ``name`` says; ``PUBLIC`` when no prefix fits."""
-    if name.startswith("private-"):
-        return ENCRYPTED if name.startswith("private-encrypted-") else PRIVATE
-    if name.startswith("presence-"):
-        return PRESENCE
+    for kind in KINDS:
+        if name.startswith(kind.prefix):
+            return kind
     return PUBLIC
 
 
@@ -87,6 +109,20 @@ def event_name_fault(name: object, max_length: int = MAX_EVENT_NAME_LENGTH) -> s
         return "Invalid event name: it is empty"
     if len(name) > max_length:
         return f"Invalid event name: {len(name)} characters, but at most {max_length} are allowed"
+    return None
+
+
+def user_id_fault(user_id: str) -> str | None:
+    """Say what is wrong with a signed-in user's id, or None when it may be used.
+
+    It becomes part of a channel's name, so it has the same characters (the PHP SDK checks them).
+    """
+    if len(user_id) > MAX_USER_ID_LENGTH:
+        return f"id has {len(user_id)} characters, but at most {MAX_USER_ID_LENGTH} are allowed"
+    if _NAME.fullmatch(user_id) is None:
+        return (
+            f"id {user_id!r} may have only ASCII letters, digits and the characters _ - = @ , . ;"
+        )
     return None
 
 

@@ -12,13 +12,13 @@ Rules of the protocol page that the SDKs' parsers turned into law:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
-from callboard_protocol.channels import MAX_USER_ID_LENGTH, json_type
+from callboard_protocol.channels import MAX_USER_ID_LENGTH, json_type, user_id_fault
 
 PING: Final = b'{"event":"pusher:ping","data":"{}"}'
 PONG: Final = b'{"event":"pusher:pong","data":"{}"}'
@@ -29,6 +29,10 @@ MAX_USER_BYTES: Final = 1024
 
 class BadMessage(ValueError):
     """A client's message could not be understood; ``str()`` is the text for ``pusher:error``."""
+
+
+class NotAuthorized(BadMessage):
+    """What the client sent to show that the app vouches for it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,23 @@ class SubscribeRequest:
     channel: str
     auth: str | None
     channel_data: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SigninRequest:
+    """The data of ``pusher:signin``; ``user_data`` is the text that was signed."""
+
+    auth: str
+    user_data: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A signed-in user: ``user_info`` is its JSON text, ``watchlist`` the ids to watch."""
+
+    user_id: str
+    user_info: bytes | None
+    watchlist: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +176,53 @@ def parse_member(channel_data: str) -> Member:
     return Member(user_id, None if info is None else _json(info, "channel_data: user_info"))
 
 
+def parse_signin(message: ClientMessage) -> SigninRequest:
+    """Read ``pusher:signin``.
+
+    Raises:
+        BadMessage: no ``auth`` or ``user_data``, or not strings.
+    """
+    data = parameters(message)
+    return SigninRequest(
+        auth=_text(data, "auth", required=True) or "",
+        user_data=_text(data, "user_data", required=True) or "",
+    )
+
+
+def parse_user(user_data: str) -> User:
+    """Read the signed ``user_data``: ``{"id": …, "user_info"?: …, "watchlist"?: […]}``.
+
+    The whole watchlist is returned; its limit is the caller's, since more is no refusal.
+
+    Raises:
+        BadMessage: not such an object.
+    """
+    try:
+        data = orjson.loads(user_data)
+    except orjson.JSONDecodeError as error:
+        raise BadMessage(f"Invalid user_data: not JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise BadMessage(f"Invalid user_data: expected an object, got {json_type(data)}")
+    user_id = data.get("id")
+    if not isinstance(user_id, str) or not user_id:
+        found = "nothing" if "id" not in data else json_type(user_id)
+        found = "an empty string" if user_id == "" else found
+        raise BadMessage(f"Invalid user_data: id must be a non-empty string, got {found}")
+    if fault := user_id_fault(user_id):
+        raise BadMessage(f"Invalid user_data: {fault}")
+    watchlist = data.get("watchlist")
+    if watchlist is None:
+        watchlist = []
+    if not isinstance(watchlist, list) or not all(isinstance(each, str) for each in watchlist):
+        raise BadMessage("Invalid user_data: watchlist must be an array of user ids (strings)")
+    info = data.get("user_info")
+    return User(
+        user_id,
+        None if info is None else _json(info, "user_data: user_info"),
+        tuple(dict.fromkeys(watchlist)),
+    )
+
+
 def client_event_data(data: Any) -> str:
     """Return a client event's data as the string it is relayed as.
 
@@ -234,6 +302,31 @@ def member_added(channel: str, member: Member) -> bytes:
 def member_removed(channel: str, user_id: str) -> bytes:
     """Tell the others of a user's last connection in the channel."""
     return _frame("pusher_internal:member_removed", channel, {"user_id": user_id})
+
+
+def cache_miss(channel: str) -> bytes:
+    """Tell a new subscriber of a cache channel that there is no event to begin with."""
+    return channel_event("pusher:cache_miss", channel, "{}")
+
+
+def subscription_count(channel: str, count: int) -> bytes:
+    """Tell a channel's subscribers how many they are."""
+    return _frame("pusher_internal:subscription_count", channel, {"subscription_count": count})
+
+
+def signin_success(user_data: str) -> bytes:
+    """Answer ``pusher:signin``, echoing the text that was signed."""
+    return _frame("pusher:signin_success", None, {"user_data": user_data})
+
+
+def watchlist_events(online: Sequence[str], offline: Sequence[str]) -> bytes:
+    """Tell a watcher who of its watchlist has come or gone; an empty list is left out."""
+    events = [
+        {"name": name, "user_ids": list(users)}
+        for name, users in (("online", online), ("offline", offline))
+        if users
+    ]
+    return _frame("pusher_internal:watchlist_events", None, {"events": events})
 
 
 def channel_event(event: str, channel: str, data: str, user_id: str | None = None) -> bytes:

@@ -46,21 +46,27 @@ def retry_advice(code: int) -> RetryAdvice:
     return RetryAdvice.NEVER
 
 
+TLS_ONLY: Final = Refusal(4000, "App accepts connections over TLS only")
 APP_DISABLED: Final = Refusal(4003, "App is disabled")
 OVER_QUOTA: Final = Refusal(4004, "Account over quota: the app has reached its max_connections")
+NOT_AUTHORIZED_IN_TIME: Final = Refusal(4009, "Connection not authorized within timeout")
+TERMINATED: Final = Refusal(4009, "Connection terminated: the app ended this user's connections")
 OVER_CAPACITY: Final = Refusal(4100, "Server is shutting down or over capacity")
 TOO_SLOW: Final = Refusal(4100, "Connection reads too slowly: its outgoing buffer is full")
 RECONNECT: Final = Refusal(4200, "Please reconnect immediately")
 NO_PONG: Final = Refusal(4201, "Pong reply not received in time")
 
-#: ``pusher:error`` code for too many client events; the connection stays up.
+#: ``pusher:error`` codes that leave the connection up: too many client events, and a watchlist
+#: of which only the beginning is watched.
 CLIENT_EVENT_RATE_CODE: Final = 4301
+WATCHLIST_CODE: Final = 4302
 
 
 def unknown_key(key: str) -> Refusal:
     """Refuse a connection whose path names no app's key."""
     return Refusal(
-        4001, f"App key {key[:100]} not in this cluster. Did you forget to specify the cluster?"
+        4001,
+        f"App key {key[:100]} not in this cluster. Did you forget to specify the cluster?",
     )
 
 
@@ -78,6 +84,11 @@ def unsupported_version(value: int, supported: tuple[int, ...]) -> Refusal:
     """Refuse a protocol version this server does not speak."""
     known = ", ".join(map(str, supported))
     return Refusal(4007, f"Unsupported protocol version {str(value)[:20]} (supported: {known})")
+
+
+def origin_refused(origin: str) -> Refusal:
+    """Refuse a browser whose page is not one the app allows."""
+    return Refusal(4009, f"Origin not allowed: {origin[:100]}")
 
 
 def existing_subscription(channel: str) -> str:
@@ -116,8 +127,28 @@ def channel_data_required(channel: str) -> str:
     )
 
 
+def member_too_large(limit: int) -> str:
+    return f"Invalid user_data: user_info is larger than the {limit} bytes allowed for a member"
+
+
 def presence_full(channel: str, limit: int) -> str:
     return f"Presence channel {channel} is full: it has reached its limit of {limit} members"
+
+
+def too_many_channels(limit: int) -> str:
+    return f"Over the limit of {limit} channels for a connection: unsubscribe from one first"
+
+
+def watchlist_too_long(length: int, limit: int) -> str:
+    return f"Watchlist too long ({length} > {limit}): only the first {limit} users are watched"
+
+
+def other_user(user_id: str) -> str:
+    return f"Connection is already signed in as another user ({user_id})"
+
+
+def not_that_user(channel: str) -> str:
+    return f"Cannot subscribe to {channel}: sign in as that user first"
 
 
 def client_events_off() -> str:
@@ -134,6 +165,9 @@ def not_a_subscriber(channel: str) -> str:
 MALFORMED_CLIENT_EVENT: Final = "Invalid client event (must contain channel and data)"
 CLIENT_EVENT_CHANNEL: Final = (
     "Client event rejected - only supported on private and presence channels"
+)
+MALFORMED_SIGNIN_AUTH: Final = (
+    "Auth value for signin is invalid: should be of format 'key:signature'"
 )
 CLIENT_EVENT_RATE: Final = (
     "Client event rate limit exceeded: at most {limit} events per second for a connection"

@@ -7,13 +7,14 @@ acceptance tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import orjson
 
 from callboard_protocol.channels import (
+    MAX_USER_ID_LENGTH,
     PRESENCE,
     SERVER_TO_USER_PREFIX,
     channel_name_fault,
@@ -21,6 +22,7 @@ from callboard_protocol.channels import (
     is_socket_id,
     json_type,
     kind_of,
+    user_id_fault,
 )
 
 #: Bytes of ``data`` in UTF-8 that one event may carry.
@@ -30,6 +32,7 @@ MAX_BATCH_EVENTS: Final = 10
 
 USER_COUNT: Final = "user_count"
 SUBSCRIPTION_COUNT: Final = "subscription_count"
+CACHE: Final = "cache"
 _COUNTS: Final = frozenset((USER_COUNT, SUBSCRIPTION_COUNT))
 _NO_INFO: Final[frozenset[str]] = frozenset()
 
@@ -68,6 +71,14 @@ class EventLimits(Protocol):
     def max_event_payload_bytes(self) -> int:
         """Bytes of an event's ``data`` in UTF-8."""
 
+    @property
+    def max_event_name_length(self) -> int:
+        """Characters of an event's name."""
+
+    @property
+    def max_channel_name_length(self) -> int:
+        """Characters of a channel's name."""
+
 
 # Requests
 
@@ -79,6 +90,19 @@ def parse_events(body: bytes, limits: EventLimits) -> Trigger:
         BadRequest: 400 naming the field, or 413 for too much data.
     """
     return _trigger(_object(body), limits, channel_lists=True)
+
+
+def parse_events_query(query: Sequence[tuple[str, str]], limits: EventLimits) -> Trigger:
+    """Read the parameters of ``POST events`` from its query, where ``channels[]`` may repeat.
+
+    Raises:
+        BadRequest: as for :func:`parse_events`.
+    """
+    event: dict[str, Any] = dict(query)
+    channels = [value for name, value in query if name == "channels[]"]
+    if channels:
+        event["channels"] = channels
+    return _trigger(event, limits, channel_lists=True)
 
 
 def parse_batch_events(body: bytes, limits: EventLimits) -> list[Trigger]:
@@ -152,10 +176,50 @@ def parse_channel_query(channel: str, query: Mapping[str, str]) -> frozenset[str
         BadRequest: an attribute that this channel cannot have.
     """
     _refuse_extraneous(query, ("info",))
-    info = parse_info(query.get("info"), _COUNTS)
+    info = parse_info(query.get("info"), _COUNTS | {CACHE})
     if USER_COUNT in info and not kind_of(channel).presence:
         raise BadRequest("Cannot retrieve the user count unless the channel is a presence channel")
+    if CACHE in info and not kind_of(channel).cache:
+        raise BadRequest("Cannot retrieve the cache unless the channel is a cache channel")
     return info
+
+
+def parse_channel_event(
+    channel: str, query: Mapping[str, str], body: bytes, limits: EventLimits
+) -> Trigger:
+    """Read the deprecated ``POST channels/{name}/events``: the body is the data.
+
+    Raises:
+        BadRequest: as for ``events``.
+    """
+    _refuse_extraneous(query, ("name", "socket_id"))
+    try:
+        data = body.decode()
+    except UnicodeDecodeError:
+        raise BadRequest("Expected the body to be text in UTF-8") from None
+    event = {**query, "channel": channel, "data": data}
+    return _trigger(event, limits, channel_lists=False)
+
+
+def parse_terminate(user_id: str, query: Mapping[str, str]) -> str:
+    """Read ``POST users/{id}/terminate_connections``: the user's id, and no parameters.
+
+    Raises:
+        BadRequest: some were given, or no user can have the id.
+    """
+    _refuse_extraneous(query, ())
+    if not user_id or (fault := user_id_fault(user_id)):
+        raise BadRequest(f"Invalid user id: {fault if user_id else 'it is empty'}")
+    return user_id
+
+
+def parse_stats_query(query: Mapping[str, str]) -> None:
+    """Check the parameters of the deprecated ``GET channels/{name}/stats``: there are none.
+
+    Raises:
+        BadRequest: some were given.
+    """
+    _refuse_extraneous(query, ())
 
 
 def parse_users_query(channel: str, query: Mapping[str, str]) -> None:
@@ -191,12 +255,12 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _trigger(event: dict[str, Any], limits: EventLimits, *, channel_lists: bool) -> Trigger:
     name = _required_string(event, "name")
-    if fault := event_name_fault(name):
+    if fault := event_name_fault(name, limits.max_event_name_length):
         raise BadRequest(fault)
     data = _required_string(event, "data")
     channels = _channels(event, limits) if channel_lists else (_required_string(event, "channel"),)
     for channel in channels:
-        if fault := _publish_fault(channel):
+        if fault := _publish_fault(channel, limits):
             raise BadRequest(fault)
     size = len(data) if data.isascii() else len(data.encode("utf-8", "surrogatepass"))
     if size > limits.max_event_payload_bytes:
@@ -233,11 +297,14 @@ def _channels(event: dict[str, Any], limits: EventLimits) -> tuple[str, ...]:
     return tuple(dict.fromkeys(channels)) if len(channels) > 1 else tuple(channels)
 
 
-def _publish_fault(channel: str) -> str | None:
-    """As for subscriptions, and ``#server-to-user-…``: that is how an event reaches a user."""
+def _publish_fault(channel: str, limits: EventLimits) -> str | None:
+    """As for subscriptions, and ``#server-to-user-…``: that is how an event reaches a user.
+
+    An app's limit is about the names it gives; a user's channel is as long as an id may be.
+    """
     if channel.startswith(SERVER_TO_USER_PREFIX):
-        return channel_name_fault(channel[1:])
-    return channel_name_fault(channel)
+        return channel_name_fault(channel[1:], len(SERVER_TO_USER_PREFIX[1:]) + MAX_USER_ID_LENGTH)
+    return channel_name_fault(channel, limits.max_channel_name_length)
 
 
 def _required_string(event: dict[str, Any], name: str) -> str:

@@ -7,27 +7,28 @@ parameters, the broker. Only the routes know what a call means; texts and limits
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import orjson
 
-from callboard_protocol import messages, rest, rest_signature
+from callboard_protocol import messages, refusals, rest, rest_signature
+from callboard_protocol.channels import kind_of
 from callboard_protocol.rest import BadRequest, Trigger
 from callboard_protocol.rest_signature import SignedRequest, Unauthorized
 from callboard_server.apps import AppRegistry
-from callboard_server.brokers import Broker, Directory, Message
+from callboard_server.backend_rate import BackendRate
+from callboard_server.brokers import Broker, Directory, Message, Users
+from callboard_server.client_info import ClientInfo
 from callboard_server.clock import Clock
 from callboard_server.front.request import Request, Response, text
 from callboard_server.settings import AppSettings
 
-logger = logging.getLogger("callboard.server")
-
 _OK: Final = Response(200)
+_ACCEPTED: Final = Response(202)
 
 
 @dataclass(slots=True)
@@ -39,6 +40,8 @@ class Call:
     arguments: Sequence[str]
     query: Mapping[str, str]
     body: bytes
+    #: The query as it was sent, for a name that is there more than once.
+    raw_query: bytes
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -59,12 +62,21 @@ class Api:
     """Answers API requests; one coroutine per route, none of which suspends in one process."""
 
     def __init__(
-        self, apps: AppRegistry, broker: Broker, directory: Directory, clock: Clock
+        self,
+        apps: AppRegistry,
+        broker: Broker,
+        users: Users,
+        directory: Directory,
+        clock: Clock,
+        path_prefix: bytes = b"",
     ) -> None:
         self._apps = apps
         self._broker = broker
+        self._users = users
         self._directory = directory
         self._clock = clock
+        self._path_prefix = path_prefix
+        self._rate = BackendRate(clock)
         # Apps publish to the same few paths for ever.
         self._route = lru_cache(maxsize=256)(self._find_route)
         # Path segments behind /apps/{id}; None stands for any one segment.
@@ -74,29 +86,66 @@ class Api:
             ("GET", ("channels",), self._get_channels),
             ("GET", ("channels", None), self._get_channel),
             ("GET", ("channels", None, "users"), self._get_users),
+            ("GET", ("channels", None, "stats"), self._get_stats),
+            ("POST", ("channels", None, "events"), self._post_channel_events),
+            ("POST", ("users", None, "terminate_connections"), self._post_terminate),
         )
 
     async def handle(self, request: Request) -> Response:
-        """Answer a request whose path begins with ``/apps/``."""
+        """Answer a request whose path begins with ``/apps/`` or ``/users/``."""
         path, _, query = request.target.partition(b"?")
+        if path.startswith(b"/users/"):
+            return await self._handle_without_app_id(request, path, query)
         route = self._route(request.method, path)
         app = self._apps.by_id(route.app_id)
         if app is None:
             return text(404, f"Unknown app_id: {route.app_id[:100]!r}")
         signed = SignedRequest(request.method, path, query, request.body)
+        return await self._verified(app, route, signed, request.client)
+
+    async def _handle_without_app_id(self, request: Request, path: bytes, query: bytes) -> Response:
+        """The Python SDK posts terminate_connections to a path that names no app: go by its key."""
+        key = dict(parse_qsl(query.decode("latin-1"))).get("auth_key", "")
+        app = self._apps.by_key(key)
+        if app is None:
+            return text(401, "Unknown auth_key" if key else "Missing parameter: auth_key")
+        route = self._route(request.method, b"/apps/" + app.id.encode() + path)
+        signed = SignedRequest(request.method, path, query, request.body)
+        return await self._verified(app, route, signed, request.client)
+
+    async def _verified(
+        self, app: AppSettings, route: _Route, signed: SignedRequest, client: ClientInfo
+    ) -> Response:
         try:
-            parameters = rest_signature.verify(signed, app.key, app.secret, self._clock.now())
+            parameters = self._verify(app, signed)
+            if app.tls_only and not client.secure:
+                return text(403, f"{refusals.TLS_ONLY.message}: use https")
             if not app.enabled:
                 return text(403, "App is disabled")
             if route.handler is None:
                 return route.refusal
-            return await route.handler(Call(app, route.arguments, parameters, request.body))
+            call = Call(app, route.arguments, parameters, signed.body, signed.query)
+            return await route.handler(call)
         except Unauthorized as refusal:
-            reason = str(refusal)
-            logger.warning("refused an API request app=%s reason=%r", app.id, reason[:300])
-            return text(401, reason)
+            return text(401, str(refusal))
         except BadRequest as refusal:
             return text(refusal.status, str(refusal))
+
+    def _verify(self, app: AppSettings, signed: SignedRequest) -> dict[str, str]:
+        """Check the signature, over the path as it is here or as the client may have seen it."""
+        now = self._clock.now()
+        try:
+            return rest_signature.verify(signed, app.key, app.secret, now)
+        except Unauthorized:
+            if not self._path_prefix:
+                raise
+            prefixed = replace(signed, path=self._path_prefix + signed.path)
+            try:
+                return rest_signature.verify(prefixed, app.key, app.secret, now)
+            except Unauthorized:
+                pass
+            # Told is the path that needs no prefix.
+            raise
 
     def _find_route(self, method: str, path: bytes) -> _Route:
         app_id, *segments = (_decode(segment) for segment in path.split(b"/")[2:])
@@ -119,7 +168,9 @@ class Api:
     # Publishing
 
     async def _post_events(self, call: Call) -> Response:
-        trigger = rest.parse_events(call.body, call.app)
+        trigger = _trigger(call)
+        if not self._rate.admits(call.app, 1):
+            return _over_rate(call.app)
         await self._broker.publish(_messages(call.app, trigger))
         if not trigger.info:
             return _OK
@@ -135,6 +186,8 @@ class Api:
 
     async def _post_batch_events(self, call: Call) -> Response:
         triggers = rest.parse_batch_events(call.body, call.app)
+        if not self._rate.admits(call.app, len(triggers)):
+            return _over_rate(call.app)
         await self._broker.publish(
             [message for trigger in triggers for message in _messages(call.app, trigger)]
         )
@@ -151,13 +204,34 @@ class Api:
             }
         )
 
+    async def _post_channel_events(self, call: Call) -> Response:
+        """The deprecated way to trigger on one channel; it has always answered 202."""
+        trigger = rest.parse_channel_event(call.arguments[0], call.query, call.body, call.app)
+        if not self._rate.admits(call.app, 1):
+            return _over_rate(call.app)
+        await self._broker.publish(_messages(call.app, trigger))
+        return _ACCEPTED
+
+    async def _post_terminate(self, call: Call) -> Response:
+        await self._users.terminate(
+            call.app.id, rest.parse_terminate(call.arguments[0], call.query)
+        )
+        return _OK
+
     # Looking up
 
     async def _get_channels(self, call: Call) -> Response:
         prefix, info = rest.parse_channels_query(call.query)
         channels = await self._directory.channels(call.app.id, prefix)
         return _json(
-            {"channels": {name: rest.counts_of(counts, info) for name, counts in channels.items()}}
+            {
+                "channels": {
+                    name: rest.counts_of(counts, info)
+                    for name, counts in channels.items()
+                    # Those of signed-in users are the server's own.
+                    if not name.startswith("#")
+                }
+            }
         )
 
     async def _get_channel(self, call: Call) -> Response:
@@ -165,14 +239,43 @@ class Api:
         info = rest.parse_channel_query(channel, call.query)
         counts = (await self._directory.counts(call.app.id, [channel]))[0]
         occupied = counts.subscription_count > 0
-        wanted = rest.counts_of(counts, info) if occupied else {}
+        wanted: dict[str, Any] = dict(rest.counts_of(counts, info))
+        if rest.CACHE in info:
+            cached = await self._directory.cached(call.app.id, channel)
+            wanted["cache"] = cached and {
+                "data": orjson.loads(cached.payload)["data"],
+                "ttl": cached.ttl_seconds,
+            }
         return _json({"occupied": occupied, **wanted})
+
+    async def _get_stats(self, call: Call) -> Response:
+        """The deprecated way to look up one channel."""
+        channel = call.arguments[0]
+        rest.parse_stats_query(call.query)
+        counts = (await self._directory.counts(call.app.id, [channel]))[0]
+        connections = counts.subscription_count
+        users = {} if counts.user_count is None else {rest.USER_COUNT: counts.user_count}
+        return _json({"occupied": connections > 0, "connection_count": connections, **users})
 
     async def _get_users(self, call: Call) -> Response:
         channel = call.arguments[0]
         rest.parse_users_query(channel, call.query)
         users = await self._directory.users(call.app.id, channel)
         return _json({"users": [{"id": user} for user in users]})
+
+
+def _trigger(call: Call) -> Trigger:
+    """Read a trigger from the body, as SDKs write it, or else from the query."""
+    if call.body or not call.query:
+        return rest.parse_events(call.body, call.app)
+    query = call.raw_query.decode("utf-8", "replace")
+    return rest.parse_events_query(parse_qsl(query, keep_blank_values=True), call.app)
+
+
+def _over_rate(app: AppSettings) -> Response:
+    limit = app.max_backend_events_per_second
+    message = f"Over the limit of {limit} events per second of this app"
+    return text(429, message, "Retry-After: 1")
 
 
 def _messages(app: AppSettings, trigger: Trigger) -> list[Message]:
@@ -182,6 +285,7 @@ def _messages(app: AppSettings, trigger: Trigger) -> list[Message]:
             channel,
             messages.channel_event(trigger.name, channel, trigger.data),
             trigger.socket_id,
+            kind_of(channel).cache,
         )
         for channel in trigger.channels
     ]

@@ -18,7 +18,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from callboard_protocol import messages, refusals
+from callboard_protocol.channels import kind_of
 from callboard_protocol.lifecycle import Event, State, step
+from callboard_protocol.messages import User
 from callboard_protocol.refusals import Refusal
 from callboard_server.brokers import Subscription
 from callboard_server.hub import Encode, Hub
@@ -75,6 +77,7 @@ class Connection:
         "settings",
         "socket_id",
         "state",
+        "user",
         "write",
     )
 
@@ -97,6 +100,8 @@ class Connection:
         self.state = State.OPEN
         #: Channel name to the user id it was joined with; None without presence.
         self.channels: dict[str, str | None] = {}
+        #: Who the client is signed in as.
+        self.user: User | None = None
         self.outbox: Outbox = None
         self.write = outlet.writer()
         self.paused = False
@@ -110,6 +115,8 @@ class Connection:
         hub.connections[self.socket_id] = self
         hub.transient.discard(outlet)
         hub.deadlines.set(self, settings.activity_timeout_seconds)
+        if app.user_authentication_timeout_seconds is not None:
+            hub.deadlines.set(_Authorization(self), app.user_authentication_timeout_seconds)
         established = messages.connection_established(
             self.socket_id, settings.activity_timeout_seconds
         )
@@ -120,6 +127,14 @@ class Connection:
         """Whether the client may still be sent events and asked for messages."""
         state = self.state
         return state is _OPEN or state is _PINGED
+
+    @property
+    def authorized(self) -> bool:
+        """Whether the client has shown a signature: signed in, or in a channel that demands one.
+
+        That is what hosted Pusher's "authorized connections" ask for.
+        """
+        return self.user is not None or any(kind_of(name).private for name in self.channels)
 
     # In
 
@@ -246,13 +261,46 @@ class Connection:
         left, self.channels = self.channels, {}
         for channel in left:
             self.hub.remove(self, channel)
-        self.hub.run(self._leave(list(left)))
+        user, self.user = self.user, None
+        if user is not None:
+            self.hub.users.remove(self, self.app.id, user.user_id, user.watchlist)
+        self.hub.run(self._leave(list(left), user))
 
-    async def _leave(self, channels: list[str]) -> None:
+    async def _leave(self, channels: list[str], user: User | None) -> None:
         broker = self.hub.broker
         for channel in channels:
-            await broker.leave(Subscription(self.app.id, channel, self.socket_id))
+            await leave_channel(self, channel, provisional=True)
+        if user is not None:
+            await broker.sign_out(self.app.id, self.socket_id, user.user_id)
         await broker.disconnect(self.app.id)
+
+
+async def leave_channel(connection: Connection, channel: str, *, provisional: bool) -> None:
+    """Leave a channel in the cluster, and tell what follows from it.
+
+    ``provisional`` is for a client that was cut off and may be back in a moment.
+    """
+    hub, app = connection.hub, connection.app
+    subscription = Subscription(app.id, channel, connection.socket_id)
+    # Only who settles provisional transitions may ask for them.
+    provisional = provisional and hub.observer.wants_transitions(app)
+    left = await hub.broker.leave(subscription, provisional=provisional)
+    hub.transitions(app, left.transitions)
+    await hub.counts.changed(app, channel, left.subscription_count)
+
+
+class _Authorization:
+    """The time a client has to show that somebody vouches for it."""
+
+    __slots__ = ("_connection", "due")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.due: int | None = None
+
+    def overdue(self) -> None:
+        if not self._connection.authorized:
+            self._connection.end(refusals.NOT_AUTHORIZED_IN_TIME)
 
 
 def _discard(data: bytes) -> None:

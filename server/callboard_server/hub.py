@@ -8,19 +8,29 @@ subscriber, it is left in an outbox, and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
+from callboard_protocol import messages, refusals
+from callboard_protocol.messages import User
 from callboard_protocol.refusals import Refusal
-from callboard_server.brokers import Broker, Message, Serial
+from callboard_server.brokers import Broker, Directory, Message, Serial, Transition, Users
 from callboard_server.deadlines import Deadlines
+from callboard_server.observer import NoObserver, Observer
 from callboard_server.outbox import Flushable, Flusher
+from callboard_server.refusal_log import RefusalLog
 from callboard_server.roster import Roster
 from callboard_server.settings import AppSettings
+from callboard_server.signed_in import SignedInUsers
 from callboard_server.stepping import step
+from callboard_server.subscription_counts import SubscriptionCounts
 
 #: Builds a wire form of an event's JSON text, such as a WebSocket text frame.
 Encode = Callable[[bytes], bytes]
+
+
+#: How long the end waits for what waits for the broker, in seconds.
+_STOP_SECONDS = 1.0
 
 
 class Subscriber(Flushable, Protocol):
@@ -29,12 +39,17 @@ class Subscriber(Flushable, Protocol):
     app: AppSettings
     encode: Encode
     socket_id: str
+    user: User | None
 
     def send(self, payload: bytes) -> None:
         """Queue one message for this client alone."""
 
     def end(self, refusal: Refusal) -> None:
         """Close the connection, telling the client why."""
+
+
+class State(Broker, Users, Directory, Protocol):
+    """What the processes know together: one object keeps all three contracts."""
 
 
 class Transient(Protocol):
@@ -66,9 +81,17 @@ class Hub:
     """Knows every connection by socket id and every channel with subscribers here."""
 
     def __init__(
-        self, broker: Broker, flusher: Flusher, deadlines: Deadlines, time: Callable[[], float]
+        self,
+        broker: State,
+        flusher: Flusher,
+        deadlines: Deadlines,
+        time: Callable[[], float],
+        observer: Observer | None = None,
     ) -> None:
         self.broker = broker
+        self.observer = NoObserver() if observer is None else observer
+        self.users: SignedInUsers[Subscriber] = SignedInUsers()
+        self.counts = SubscriptionCounts(self._publish_count, self.run, deadlines)
         self.flusher = flusher
         self.deadlines = deadlines
         #: Seconds of the loop's clock.
@@ -76,6 +99,9 @@ class Hub:
         self.connections: dict[str, Subscriber] = {}
         #: Transports that are not, or no longer, those of a live connection.
         self.transient: Roster[Transient] = Roster()
+        self.refusals = RefusalLog(time)
+        #: Set when all clients are sent away at once: none need hear of the others leaving.
+        self.farewell = False
         #: Clients closed since the start because they read too slowly.
         self.slow_clients = 0
         self._channels: dict[tuple[str, str], LocalChannel] = {}
@@ -85,6 +111,8 @@ class Hub:
 
     def receive(self, message: Message, serial: Serial) -> None:
         """Deliver an event of the broker to this process's subscribers of its channel."""
+        if self.farewell:
+            return
         channel = self._channels.get((message.app_id, message.channel))
         if channel is None:
             return
@@ -94,6 +122,15 @@ class Hub:
         for connection, waiting in channel.joining.items():
             if connection is not excluded:
                 waiting.append((serial, message.payload))
+
+    def user_changed(self, app_id: str, user_id: str, online: bool, serial: Serial) -> None:
+        """Tell this process's watchers that a user came online or went offline."""
+        self.users.changed(app_id, user_id, online, serial)
+
+    def terminate(self, app_id: str, user_id: str) -> None:
+        """End this process's connections of a signed-in user."""
+        for connection in self.users.connections(app_id, user_id):
+            connection.end(refusals.TERMINATED)
 
     # Subscribers
 
@@ -131,7 +168,29 @@ class Hub:
         if channel.empty:
             del self._channels[key]
 
+    # What follows a change
+
+    def transitions(self, app: AppSettings, transitions: Iterable[Transition]) -> None:
+        """Pass the broker's transitions on to whoever observes; the server's own channels hide."""
+        for transition in transitions:
+            if not transition.channel.startswith("#"):
+                self.observer.transition(app, transition)
+
+    async def _publish_count(self, app: AppSettings, channel: str, count: int) -> None:
+        """Tell a channel's subscribers how many they are."""
+        payload = messages.subscription_count(channel, count)
+        await self.broker.publish([Message(app.id, channel, payload)])
+        self.observer.subscription_count(app, channel, count)
+
     # Work that may have to wait
+
+    async def stop(self) -> None:
+        """End what still waits for the broker; a moment is left for it to finish by itself."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         """Step ``coroutine``; return the task it became if it could not finish at once."""

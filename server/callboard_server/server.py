@@ -9,21 +9,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from callboard_protocol import refusals
+from callboard_server import changes, listeners, tls, unix_socket
 from callboard_server.api import Api
 from callboard_server.apps import AppRegistry
 from callboard_server.brokers.memory import MemoryBroker
+from callboard_server.client_info import TrustedProxies
 from callboard_server.clock import Clock, SystemClock
 from callboard_server.deadlines import TICK_SECONDS, Deadlines
 from callboard_server.front.http import FrontContext, HTTPConnection
 from callboard_server.front.pages import Pages
 from callboard_server.front.request import Encoder
-from callboard_server.hub import Hub
+from callboard_server.front.tls_handshake import TLSHandshake
+from callboard_server.hub import Hub, State, Subscriber
 from callboard_server.outbox import Flusher
 from callboard_server.roster import Roster
 from callboard_server.settings import Settings
+from callboard_server.unix_socket import UnixSocket
+from callboard_server.webhooks import Webhooks
+from callboard_server.webhooks.posting import HTTPPoster
+from callboard_server.webhooks.targets import Targets
 
 logger = logging.getLogger("callboard.server")
 
@@ -31,6 +40,8 @@ logger = logging.getLogger("callboard.server")
 REQUESTS_SECONDS = 3.0
 FAREWELL_SECONDS = 2.0
 _BACKLOG = 4096
+#: After so many clients of a reload the others get a turn.
+_CLIENTS_PER_TURN = 256
 #: How much the kernel may hold unsent for one client; the rest is ours to count.
 _NOTSENT_LOWAT_BYTES = 128 * 1024
 
@@ -38,7 +49,8 @@ _NOTSENT_LOWAT_BYTES = 128 * 1024
 class Server:
     """Serves apps on bound sockets, which it owns from then on.
 
-    ``start`` and ``stop`` run on the loop that serves. After ``start`` the sockets listen;
+    On ``tls_sockets`` it speaks TLS; the others may be TCP and Unix sockets. ``start``,
+    ``reload`` and ``stop`` run on the loop that serves. After ``start`` the sockets listen;
     after ``stop`` nothing of the server is left on the loop.
     """
 
@@ -47,33 +59,57 @@ class Server:
         settings: Settings,
         sockets: Sequence[socket.socket],
         *,
+        tls_sockets: Sequence[socket.socket] = (),
+        make_broker: Callable[[Callable[[], float]], State] = MemoryBroker,
         clock: Clock | None = None,
     ) -> None:
         self.settings = settings
         self.apps = AppRegistry(settings.apps)
-        self.broker = MemoryBroker()
         self._clock = clock or SystemClock()
-        self._sockets = list(sockets)
+        self._plain = list(sockets)
+        self._encrypted = list(tls_sockets)
+        self._make_broker = make_broker
         self._listeners: list[asyncio.Server] = []
+        self._tls: tls.TLS | None = None
         self._sweep_handle: asyncio.TimerHandle | None = None
         self._stopped: asyncio.Task[None] | None = None
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of each address listened on."""
-        return [sock.getsockname()[:2] for sock in self._sockets]
+        """Host and port of each address listened on without TLS."""
+        return [sock.getsockname()[:2] for sock in self._plain if sock.family != socket.AF_UNIX]
+
+    @property
+    def tls_addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each address listened on for TLS."""
+        return [sock.getsockname()[:2] for sock in self._encrypted]
 
     async def start(self) -> None:
         """Listen.
 
         Raises:
-            OSError: a socket cannot listen; nothing is left running.
+            callboard_server.listeners.ListenError: a socket cannot listen, or the certificate
+                cannot be used; nothing is left running.
         """
         loop = self._loop = asyncio.get_running_loop()
         self.deadlines = Deadlines(loop.time())
-        self.hub = Hub(self.broker, Flusher(loop.call_soon, loop.time), self.deadlines, loop.time)
+        self.broker = self._make_broker(loop.time)
+        targets = Targets(
+            private=self.settings.webhooks.allow_private_targets,
+            loopback=all(map(listeners.is_loopback, [*self._plain, *self._encrypted])),
+        )
+        self.webhooks = Webhooks(
+            settle=self.broker.settle,
+            deadlines=self.deadlines,
+            clock=self._clock,
+            time=loop.time,
+            poster=HTTPPoster(targets),
+        )
+        flusher = Flusher(loop.call_soon, loop.time)
+        self.hub = Hub(self.broker, flusher, self.deadlines, loop.time, self.webhooks)
         self._pages = Pages(lambda: self._stopped is None)
-        api = Api(self.apps, self.broker, self.broker, self._clock)
+        prefix = self.settings.path_prefix.encode()
+        api = Api(self.apps, self.broker, self.broker, self.broker, self._clock, prefix)
         self._front = FrontContext(
             hub=self.hub,
             apps=self.apps,
@@ -83,29 +119,87 @@ class Server:
             handle=api.handle,
             hand_over=self._pages.take,
             connections=Roster(),
+            proxies=TrustedProxies(self.settings.trusted_proxies),
+            path_prefix=prefix,
         )
         await self.broker.start(self.hub)
         await self._pages.start()
         self._sweep()
         try:
-            for sock in self._sockets:
-                _tune(sock)
-                self._listeners.append(
-                    await loop.create_server(
-                        lambda: HTTPConnection(self._front), sock=sock, backlog=_BACKLOG
-                    )
-                )
-        except OSError:
+            self._tls = self._load_certificate()
+            for sock in self._plain:
+                await self._listen(sock)
+            for sock in self._encrypted:
+                await self._listen(sock, self._tls)
+        except listeners.ListenError:
             await self.stop()
             raise
-        logger.info("listening addresses=%s apps=%d", self.addresses, len(self.settings.apps))
+        logger.info(
+            "listening addresses=%s tls_addresses=%s unix_socket=%s apps=%d",
+            self.addresses,
+            self.tls_addresses,
+            self.settings.unix_socket,
+            len(self.settings.apps),
+        )
+
+    def _load_certificate(self) -> tls.TLS | None:
+        certificate, key = self.settings.tls_certificate, self.settings.tls_key
+        return tls.TLS(certificate, key) if certificate and key else None
+
+    async def _listen(self, sock: socket.socket, encryption: tls.TLS | None = None) -> None:
+        def connect() -> asyncio.Protocol:
+            if encryption is None:
+                return HTTPConnection(self._front)
+            return TLSHandshake(self._front, encryption)
+
+        _tune(sock)
+        try:
+            listener = await self._loop.create_server(connect, sock=sock, backlog=_BACKLOG)
+        except OSError as error:
+            if isinstance(sock, UnixSocket):
+                raise unix_socket.explain(sock.path, error) from None
+            raise listeners.explain(error, *sock.getsockname()[:2]) from None
+        self._listeners.append(listener)
+
+    async def reload(self, settings: Settings) -> None:
+        """Serve the apps and the certificate of ``settings`` from now on.
+
+        Clients of an app that is gone are closed with 4001, of one that is disabled with 4003;
+        all others stay and get their app's new settings. What is asked once, when a client
+        connects (``tls_only``, ``allowed_origins``, ``max_connections``), is asked of new
+        clients. Any other setting stays as it is until a restart, and is logged if it differs.
+
+        Raises:
+            callboard_server.tls.CertificateError: nothing has changed.
+        """
+        certificate, key = settings.tls_certificate, settings.tls_key
+        if self._tls is not None and certificate and key:
+            self._tls.use(tls.load(certificate, key))
+        before = self.settings
+        self.settings = self._front.settings = msgspec.structs.replace(before, apps=settings.apps)
+        self.apps.replace(settings.apps)
+        changes.log(before, settings)
+        for place, client in enumerate(list(self.hub.connections.values()), start=1):
+            self._settle(client)
+            if place % _CLIENTS_PER_TURN == 0:
+                await asyncio.sleep(0)
+
+    def _settle(self, client: Subscriber) -> None:
+        """Give a client its app as it is now, or send it away."""
+        app = self.apps.by_id(client.app.id)
+        if app is None:
+            client.end(refusals.unknown_key(client.app.key))
+        elif app.enabled:
+            client.app = app
+        else:
+            client.end(refusals.APP_DISABLED)
 
     async def stop(self, drain_seconds: float | None = None) -> None:
         """Take no more clients, finish requests, send clients away, and clean up.
 
         ``drain_seconds`` (default: the setting) spreads the closes over that time with 4200,
         so that clients go over to another node one after the other; with 0 all are closed at
-        once with 4100, which stock pusher-js answers by coming back in a second. Takes 6
+        once with 4100, which stock pusher-js answers by coming back in a second. Takes 7
         seconds at most beyond the drain. Calls after the first wait for the first.
         """
         if self._stopped is None:
@@ -117,6 +211,8 @@ class Server:
         logger.info("stopping clients=%d drain_seconds=%g", len(self.hub.connections), seconds)
         for listener in self._listeners:
             listener.close()
+        for sock in (*self._plain, *self._encrypted):
+            sock.close()
         if seconds > 0:
             await self._drain(seconds)
         self._front.closing = True
@@ -126,19 +222,20 @@ class Server:
         for connection in self._front.connections:
             connection.abort()
         refusal = refusals.OVER_CAPACITY if seconds <= 0 else refusals.RECONNECT
+        self.hub.farewell = True
         for client in list(self.hub.connections.values()):
             client.end(refusal)
         await self.hub.transient.wait_empty(FAREWELL_SECONDS)
         for transport in self.hub.transient:
             transport.abort()
         await self._pages.stop()
+        await self.hub.stop()
+        await self.webhooks.stop()
         await self.broker.stop()
         if self._sweep_handle is not None:
             self._sweep_handle.cancel()
         # What was cut hears of it in the next turn.
         await asyncio.sleep(0)
-        for sock in self._sockets:
-            sock.close()
         logger.info("stopped")
 
     async def _drain(self, seconds: float) -> None:

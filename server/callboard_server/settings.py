@@ -7,10 +7,15 @@ sentence; units are in the name.
 
 from __future__ import annotations
 
+import enum
+from ipaddress import ip_network
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+
+from callboard_protocol.webhooks import header_fault
 
 #: The development app, accepted on loopback only.
 DEVELOPMENT_APP_ID = "app-id"
@@ -22,6 +27,73 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 PositiveSeconds = Annotated[float, Meta(gt=0)]
+#: ``scheme://host[:port]``, where the host may begin with ``*.``; or what browsers send for a
+#: page that is nobody's (a file, a sandboxed frame).
+Origin = Annotated[
+    str, Meta(pattern=r"\A([A-Za-z][A-Za-z0-9+.-]*://(\*\.[^\s/*?#@]+|[^\s/*?#@]*)|null)\Z")
+]
+
+#: Stands for whoever connects to the Unix socket, among the trusted proxies.
+UNIX = "unix"
+#: What paths begin with; a prefix that begins so could not be told from them.
+_TAKEN_PATHS = ("app", "apps", "users")
+
+
+class WebhookEventType(enum.Enum):
+    """What a webhook may be told of, by its name in the payload."""
+
+    CHANNEL_OCCUPIED = "channel_occupied"
+    CHANNEL_VACATED = "channel_vacated"
+    MEMBER_ADDED = "member_added"
+    MEMBER_REMOVED = "member_removed"
+    CLIENT_EVENT = "client_event"
+    CACHE_MISS = "cache_miss"
+    SUBSCRIPTION_COUNT = "subscription_count"
+
+
+class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One receiver of an app's webhooks."""
+
+    url: Annotated[
+        Text,
+        Meta(description="Where events are posted.", pattern=r"\Ahttps?://[^\s/]+[^\s]*\Z"),
+    ]
+    events: Annotated[
+        tuple[WebhookEventType, ...],
+        Meta(description="The events that are posted; all seven if none is named."),
+    ] = ()
+    channel_prefix: Annotated[
+        str, Meta(description="Only channels whose name starts so; all if empty.")
+    ] = ""
+    channel_suffix: Annotated[
+        str, Meta(description="Only channels whose name ends so; all if empty.")
+    ] = ""
+    headers: Annotated[dict[str, str], Meta(description="Headers added to each request.")] = (
+        msgspec.field(default_factory=dict)
+    )
+    batch: Annotated[
+        bool, Meta(description="Whether events that occur together are posted in one request.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+            sound = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ValueError("url: expected http:// or https:// with a host and a port up to 65535")
+        for name, value in self.headers.items():
+            if fault := header_fault(name, value):
+                raise ValueError(f"headers: {fault}")
+            if name.lower() == "authorization" and parts.username is not None:
+                raise ValueError("headers: Authorization is in the URL already; name it once")
+
+    def __repr__(self) -> str:
+        return f"WebhookSettings(events={[event.value for event in self.events]})"
+
+    def __hash__(self) -> int:
+        return hash((self.url, self.events, self.channel_prefix, self.channel_suffix))
 
 
 class AppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +132,45 @@ class AppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_client_events_per_second: Annotated[
         Count, Meta(description="Client events a second for one connection, more get error 4301.")
     ] = 10
+    max_backend_events_per_second: Annotated[
+        Count | None,
+        Meta(description="API events a second, more get 429; no limit if unset."),
+    ] = None
+    max_channels_per_connection: Annotated[
+        Count | None,
+        Meta(description="Channels that one connection may be in; no limit if unset."),
+    ] = None
+    max_channel_name_length: Annotated[
+        Count, Meta(description="Characters of a channel's name, prefix included.")
+    ] = 164
+    max_event_name_length: Annotated[Count, Meta(description="Characters of an event's name.")] = (
+        200
+    )
+    subscription_count_events: Annotated[
+        bool,
+        Meta(description="Whether subscribers are told how many they are when that changes."),
+    ] = False
+    user_authentication_timeout_seconds: Annotated[
+        PositiveSeconds | None,
+        Meta(
+            description="Time to sign in or join a private or presence channel before close 4009; "
+            "no need to if unset."
+        ),
+    ] = None
+    allowed_origins: Annotated[
+        tuple[Origin, ...],
+        Meta(
+            description="Origins of pages that may connect, as browsers send them, "
+            "`https://*.example.com` for all names below; any if empty."
+        ),
+    ] = ()
+    tls_only: Annotated[
+        bool,
+        Meta(description="Whether connections (4000) and API calls (403) without TLS are refused."),
+    ] = False
+    webhooks: Annotated[
+        tuple[WebhookSettings, ...], Meta(description="Who is told of the app's events.")
+    ] = ()
 
     def __repr__(self) -> str:
         return f"AppSettings(id={self.id!r}, key={self.key!r}, secret='***')"
@@ -80,6 +191,18 @@ def development_app() -> AppSettings:
     )
 
 
+class WebhookTargets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the webhooks of any app may be posted to."""
+
+    allow_private_targets: Annotated[
+        bool,
+        Meta(
+            description="Whether webhooks may go to private and link-local addresses; loopback is "
+            "allowed anyway when the server listens on loopback only."
+        ),
+    ] = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole server."""
 
@@ -89,6 +212,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Annotated[
         Port, Meta(description="Port to listen on, the same on every address; 0 takes a free one.")
     ] = 6001
+    tls_port: Annotated[
+        Port | None,
+        Meta(
+            description="Port to listen on for TLS, on the same addresses; 0 takes a free one; no "
+            "TLS if unset."
+        ),
+    ] = None
+    tls_certificate: Annotated[
+        Text | None, Meta(description="PEM file with the certificate and the chain behind it.")
+    ] = None
+    tls_key: Annotated[
+        Text | None, Meta(description="PEM file with the certificate's key, without a password.")
+    ] = None
+    unix_socket: Annotated[
+        Text | None,
+        Meta(description="Path of a Unix socket to listen on as well; none if unset."),
+    ] = None
+    unix_socket_mode: Annotated[
+        str,
+        Meta(description="Who may connect to the Unix socket, in octal.", pattern=r"\A[0-7]{3}\Z"),
+    ] = "660"
+    path_prefix: Annotated[
+        str,
+        Meta(
+            description="What a proxy puts before every path; accepted with and without it.",
+            pattern=r"\A(/[A-Za-z0-9._~-]+)*\Z",
+        ),
+    ] = ""
+    trusted_proxies: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="Addresses and networks of proxies that are believed who the client is and "
+            "whether it came by TLS; `unix` for whoever connects to the Unix socket."
+        ),
+    ] = ()
     activity_timeout_seconds: Annotated[
         int,
         Meta(ge=1, description="Silence after which a connection is pinged; told to the clients."),
@@ -114,6 +272,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Count,
         Meta(description="Bytes held for a client that reads too slowly before close 4100."),
     ] = 1_048_576
+    webhooks: Annotated[
+        WebhookTargets, Meta(description="Where the webhooks of any app may be posted to.")
+    ] = WebhookTargets()
     apps: Annotated[
         tuple[AppSettings, ...],
         Meta(min_length=1, description="The apps served; the development app if none is named."),
@@ -127,3 +288,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 if value in seen:
                     raise ValueError(f"two apps have the {name} {value!r}; each needs its own")
                 seen.add(value)
+        self._check_tls()
+        self._check_path_prefix()
+        self._check_trusted_proxies()
+
+    def _check_tls(self) -> None:
+        parts = {name: getattr(self, name) for name in ("tls_port", "tls_certificate", "tls_key")}
+        missing = [name for name, value in parts.items() if value is None]
+        if missing and len(missing) < len(parts):
+            raise ValueError(
+                f"{' and '.join(missing)} missing; tls_port, tls_certificate and tls_key go "
+                "together: expected all three or none"
+            )
+
+    def _check_path_prefix(self) -> None:
+        first = self.path_prefix.split("/")[1:2]
+        if first and first[0] in _TAKEN_PATHS:
+            raise ValueError(
+                f"path_prefix must not begin with /{first[0]}, which is a path of its own"
+            )
+
+    def _check_trusted_proxies(self) -> None:
+        for entry in self.trusted_proxies:
+            try:
+                if entry != UNIX:
+                    ip_network(entry)
+            except ValueError as error:
+                raise ValueError(
+                    f"trusted_proxies: {error}; expected an address such as 10.0.0.1, a network "
+                    f"such as 10.0.0.0/8, or {UNIX}"
+                ) from None

@@ -22,12 +22,13 @@ from websockets.server import ServerProtocol
 
 from callboard_protocol import frames, messages, refusals
 from callboard_protocol.refusals import Refusal
+from callboard_server import origins
+from callboard_server.client_info import NOBODY, ClientInfo
 from callboard_server.connection import CLOSE_TIMEOUT_SECONDS, Connection
 from callboard_server.handlers import receive
 from callboard_server.hub import Hub
 from callboard_server.settings import AppSettings, Settings
 
-logger = logging.getLogger("callboard.server")
 #: The library's own word on each connection is not ours to repeat.
 _library_logger = logging.getLogger("callboard.server.websockets")
 _library_logger.setLevel(logging.CRITICAL)
@@ -96,42 +97,49 @@ class WebSocket(asyncio.Protocol):
         self._skip = 0
         self._open = True
         self.due: int | None = None
-        # Whatever the kernel does not take at once is a reason to wait: then the buffer is
-        # never more than one write, and the outbox is what is counted.
-        transport.set_write_buffer_limits(high=0)
         hub.transient.add(self)
 
     # From acceptance
 
-    def begin(self, target: bytes, response: bytes, behind: bytes) -> None:
+    def begin(
+        self, target: bytes, response: bytes, behind: bytes, client: ClientInfo = NOBODY
+    ) -> None:
         """Send the handshake's response, accept or refuse, and read what came behind it."""
         # It leaves in one piece with the first frame.
         self._response = response
         self._buffer = behind
-        task = self._hub.run(self._admit(target))
+        task = self._hub.run(self._admit(target, client))
         if task is None:
             self._read(b"")
         else:
             self._wait_for(task)
 
-    async def _admit(self, target: bytes) -> None:
+    async def _admit(self, target: bytes, client: ClientInfo) -> None:
         path, _, query = target.decode("latin-1").partition("?")
-        app = self._find_app(path, query)
+        app = self._find_app(path, query, client)
         if isinstance(app, Refusal):
-            self._refuse(app)
+            self._refuse(app, client)
             return
         broker = self._hub.broker
         if not await broker.connect(app.id, app.max_connections):
-            self._refuse(refusals.OVER_QUOTA, app)
+            self._refuse(refusals.OVER_QUOTA, client, app)
         elif not self._open:
             await broker.disconnect(app.id)
+        elif self._apps.by_key(app.key) is not app:
+            # It was changed or removed while the broker was asked.
+            await broker.disconnect(app.id)
+            await self._admit(target, client)
         else:
             self._connection = Connection(
                 self._hub, app, self._settings, self, frames.text_frame, self._response
             )
             self._response = b""
+            # Whatever the kernel does not take at once is a reason to wait: then the buffer is
+            # never more than one write (over TLS two), and the outbox is what is counted. With 0
+            # uvloop would say of an empty TLS transport that it is full, and take it back.
+            self._transport.set_write_buffer_limits(high=1)
 
-    def _find_app(self, path: str, query: str) -> AppSettings | Refusal:
+    def _find_app(self, path: str, query: str, client: ClientInfo) -> AppSettings | Refusal:
         prefix, _, key = path.partition("/app/")
         if prefix or not key or "/" in key:
             return refusals.unknown_path(path)
@@ -141,6 +149,10 @@ class WebSocket(asyncio.Protocol):
             return refusals.unknown_key(key)
         if not app.enabled:
             return refusals.APP_DISABLED
+        if app.tls_only and not client.secure:
+            return refusals.TLS_ONLY
+        if not origins.allows(app.allowed_origins, client.origin):
+            return refusals.origin_refused(client.origin or "")
         # A client that names no version is taken for a current one.
         version = parse_qs(query, keep_blank_values=True).get("protocol", ["7"])[-1]
         if not (version.isascii() and version.isdigit() and len(version) < 10):
@@ -149,12 +161,13 @@ class WebSocket(asyncio.Protocol):
             return refusals.unsupported_version(int(version), SUPPORTED_VERSIONS)
         return app
 
-    def _refuse(self, refusal: Refusal, app: AppSettings | None = None) -> None:
-        logger.warning(
-            "refused a connection app=%s code=%d reason=%r",
-            app.id if app else "-",
-            refusal.code,
+    def _refuse(self, refusal: Refusal, client: ClientInfo, app: AppSettings | None = None) -> None:
+        self._hub.refusals.note(
+            "a connection",
             refusal.message,
+            client=client.address,
+            app=app.id if app else "-",
+            code=refusal.code,
         )
         error = messages.error(refusal.message, refusal.code)
         self._end(frames.text_frame(error) + frames.close_frame(refusal.code, refusal.message))

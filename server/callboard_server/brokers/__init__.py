@@ -1,9 +1,9 @@
 """How what happens on one process reaches the others, and what all of them know together.
 
-Two contracts. A :class:`Broker` carries events and subscriptions; a :class:`Directory` answers
-questions about them. State lives in one place (behind these two) and is never gathered from the
-processes. The memory broker is the reference; ``tests/conformance/broker.py`` holds any other
-to the same behaviour.
+Three contracts: a :class:`Broker` carries events and subscriptions, :class:`Users` carries who is
+signed in, and a :class:`Directory` answers questions about both. State lives in one place (behind
+these three) and is never gathered from the processes. The memory broker is the reference;
+``tests/conformance/broker.py`` holds any other to the same behaviour.
 
 Rules for every implementation:
 
@@ -16,6 +16,7 @@ Rules for every implementation:
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -44,6 +45,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     #: The connection left out, as ``socket_id`` of a trigger or the sender of a client event.
     excluded: str | None = None
+    #: Whether it becomes what a new subscriber of its cache channel hears first.
+    cached: bool = False
 
 
 class Subscription(msgspec.Struct, frozen=True, gc=False):
@@ -55,6 +58,31 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
     member: Member | None = None
 
 
+class Occurrence(enum.Enum):
+    """A first or a last, by the name that webhooks have for it."""
+
+    CHANNEL_OCCUPIED = "channel_occupied"
+    CHANNEL_VACATED = "channel_vacated"
+    MEMBER_ADDED = "member_added"
+    MEMBER_REMOVED = "member_removed"
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """The channel's first or last subscription, or a user's first or last in it.
+
+    ``n`` tells it from any other of the same channel or user. ``provisional`` ones are the last
+    of somebody who was cut off and may be back: they count only once settled
+    (:meth:`Broker.settle`), and a return before that undoes them without a transition.
+    """
+
+    app_id: str
+    occurrence: Occurrence
+    channel: str
+    user_id: str | None
+    n: int
+    provisional: bool = False
+
+
 class Joined(msgspec.Struct, frozen=True):
     """The channel as the newcomer found it, itself included."""
 
@@ -64,6 +92,9 @@ class Joined(msgspec.Struct, frozen=True):
     subscription_count: int
     #: User id to ``user_info`` on presence channels; info is the first connection's.
     members: Mapping[str, bytes | None] | None = None
+    #: The last event of a cache channel, None when there is none or it has expired.
+    cached: bytes | None = None
+    transitions: tuple[Transition, ...] = ()
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -73,6 +104,14 @@ class Left(msgspec.Struct, frozen=True):
     #: Whether the channel has no subscription anywhere now.
     last: bool
     subscription_count: int
+    transitions: tuple[Transition, ...] = ()
+
+
+class Cached(msgspec.Struct, frozen=True):
+    """The last event of a cache channel and how many whole seconds it is still kept."""
+
+    payload: bytes
+    ttl_seconds: int
 
 
 class PresenceFull(Exception):
@@ -84,6 +123,12 @@ class Listener(Protocol):
 
     def receive(self, message: Message, serial: Serial) -> None:
         """Deliver an event to this process's subscribers of its channel."""
+
+    def user_changed(self, app_id: str, user_id: str, online: bool, serial: Serial) -> None:
+        """Tell this process's watchers that a user's first connection came or last one went."""
+
+    def terminate(self, app_id: str, user_id: str) -> None:
+        """End this process's connections of a signed-in user."""
 
 
 class Broker(Protocol):
@@ -98,7 +143,8 @@ class Broker(Protocol):
     async def publish(self, messages: Sequence[Message]) -> Sequence[Serial]:
         """Send events to the subscribers of their channels, in this order.
 
-        An event to a channel without subscribers is accepted and gets its serial too.
+        A ``cached`` one replaces the channel's last event in the same moment. An event to a
+        channel without subscribers is accepted and gets its serial too.
         """
 
     async def join(self, subscription: Subscription, max_members: int = 100) -> Joined:
@@ -110,17 +156,46 @@ class Broker(Protocol):
             PresenceFull: the channel has ``max_members`` other users.
         """
 
-    async def leave(self, subscription: Subscription) -> Left:
+    async def leave(self, subscription: Subscription, *, provisional: bool = False) -> Left:
         """Remove a subscription; a user's last one is told as ``member_removed``.
 
-        A subscription that is not there is left with no effect.
+        ``provisional`` is for a connection that was cut off: its transitions are. A subscription
+        that is not there is left with no effect.
         """
+
+    async def settle(self, transition: Transition) -> bool:
+        """Make a provisional transition count; False if it was undone or is settled already."""
 
     async def connect(self, app_id: str, max_connections: int | None) -> bool:
         """Count a connection of the app, or return False when it has ``max_connections``."""
 
     async def disconnect(self, app_id: str) -> None:
         """Uncount a connection that ``connect`` has counted."""
+
+
+class Users(Protocol):
+    """Carries who is signed in, and what is meant for one user."""
+
+    async def sign_in(
+        self, app_id: str, socket_id: str, user_id: str, watchlist: Sequence[str]
+    ) -> SignedIn:
+        """Enter a connection of a user; the first one is told to every listener.
+
+        Returns who of ``watchlist`` is online, the user included if it watches itself.
+        """
+
+    async def sign_out(self, app_id: str, socket_id: str, user_id: str) -> None:
+        """Remove a connection of a user; the last one is told to every listener."""
+
+    async def terminate(self, app_id: str, user_id: str) -> None:
+        """End all connections of a user, wherever they are."""
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    """Who of the watchlist was online at ``serial``."""
+
+    serial: Serial
+    online: frozenset[str]
 
 
 class Directory(Protocol):
@@ -131,6 +206,9 @@ class Directory(Protocol):
 
     async def counts(self, app_id: str, channels: Sequence[str]) -> Sequence[ChannelCounts]:
         """Return the counts of these channels in this order, zeros for an unoccupied one."""
+
+    async def cached(self, app_id: str, channel: str) -> Cached | None:
+        """Return the last event of a cache channel, None when there is none or it has expired."""
 
     async def users(self, app_id: str, channel: str) -> Sequence[str]:
         """Return the distinct user ids in a presence channel, in order of arrival."""

@@ -1,0 +1,64 @@
+"""What each message of a client does: one coroutine per event name.
+
+Every mistake is answered with ``pusher:error`` and leaves the connection up. A handler that
+raises :class:`~callboard_protocol.messages.BadMessage` has changed nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from callboard_protocol import messages, refusals
+from callboard_protocol.messages import BadMessage, ClientMessage, NotAuthorized
+from callboard_server.connection import Connection
+from callboard_server.handlers.client_events import client_event
+from callboard_server.handlers.signin import signin
+from callboard_server.handlers.subscriptions import subscribe, unsubscribe
+
+
+def receive(connection: Connection, text: str) -> asyncio.Task[None] | None:
+    """Take one text message; the task returned, if any, must end before the next is taken."""
+    try:
+        message = messages.decode_client_message(text)
+    except BadMessage as mistake:
+        connection.send(messages.error(str(mistake)))
+        return None
+    return connection.hub.run(handle(connection, message))
+
+
+async def handle(connection: Connection, message: ClientMessage) -> None:
+    """Carry out one message, or answer it with the reason why not."""
+    try:
+        if message.event.startswith("client-"):
+            await client_event(connection, message)
+        else:
+            await _HANDLERS.get(message.event, _unsupported)(connection, message)
+    except BadMessage as mistake:
+        if isinstance(mistake, NotAuthorized):
+            # Whoever runs the server would look for a wrong secret in a backend here.
+            app, socket_id = connection.app.id, connection.socket_id
+            connection.hub.refusals.note(message.event, str(mistake), app=app, socket_id=socket_id)
+        connection.send(messages.error(str(mistake)))
+
+
+async def _ping(connection: Connection, message: ClientMessage) -> None:
+    connection.send(messages.PONG)
+
+
+async def _pong(connection: Connection, message: ClientMessage) -> None:
+    """A sign of life like any frame, and noted as one before it is read."""
+
+
+async def _unsupported(connection: Connection, message: ClientMessage) -> None:
+    raise BadMessage(refusals.unsupported_event(connection.socket_id, message.event))
+
+
+_HANDLERS: Final[Mapping[str, Callable[[Connection, ClientMessage], Awaitable[None]]]] = {
+    "pusher:ping": _ping,
+    "pusher:pong": _pong,
+    "pusher:signin": signin,
+    "pusher:subscribe": subscribe,
+    "pusher:unsubscribe": unsubscribe,
+}
