@@ -39,6 +39,7 @@ def start(
     return start
 
 
+@pytest.mark.documented("SDKs", "Laravel Echo listens on public and private channels")
 def test_it_listens_on_public_and_private_channels(
     start: StartScript, api: pusher.Pusher, name: str
 ) -> None:
@@ -70,12 +71,14 @@ def test_it_listens_on_public_and_private_channels(
     script.finish()
 
 
+@pytest.mark.documented("SDKs", "Laravel Echo whispers")
 def test_whispers_reach_the_other(start: StartScript, name: str) -> None:
     script = start("whispers", name=name)
     assert script.hear("bob hears") == {"name": "Alice"}
     script.finish()
 
 
+@pytest.mark.documented("SDKs", "Laravel Echo sees members come and go")
 def test_members_come_and_go(start: StartScript, api: pusher.Pusher, name: str) -> None:
     script = start("presence", name=name)
     alice, bob = {"name": "Alice"}, {"name": "Bob"}

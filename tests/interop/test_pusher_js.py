@@ -37,6 +37,7 @@ def test_it_connects_and_learns_a_socket_id(start: StartScript) -> None:
     script.finish()
 
 
+@pytest.mark.documented("SDKs", "pusher-js hears events on public, private and presence channels")
 @pytest.mark.parametrize("prefix", ["", "private-", "presence-"])
 def test_it_receives_data_as_the_app_sent_it(
     prefix: str, start: StartScript, api: pusher.Pusher, name: str
@@ -83,6 +84,7 @@ def test_events_arrive_in_the_order_they_were_sent(
     script.finish()
 
 
+@pytest.mark.documented("SDKs", "pusher-js sees members come and go")
 def test_a_presence_channel_has_users_not_connections(
     start: StartScript, api: pusher.Pusher, backend: Backend, name: str
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_presence_channel_has_users_not_connections(
     script.finish()
 
 
+@pytest.mark.documented("SDKs", "pusher-js sends and hears client events")
 @pytest.mark.parametrize(
     ("prefix", "metadata"), [("private-", {}), ("presence-", {"user_id": "alice"})]
 )
@@ -185,6 +188,7 @@ def test_it_is_let_in_with_signatures_of_the_node_library(start: StartScript, na
     script.finish()
 
 
+@pytest.mark.documented("SDKs", "pusher-js decrypts what the server cannot read")
 def test_it_reads_what_the_server_cannot(
     start: StartScript, server: BackgroundServer, name: str
 ) -> None:

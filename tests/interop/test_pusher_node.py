@@ -37,6 +37,7 @@ def room(server: BackgroundServer, name: str) -> Iterator[PysherClient]:
         yield client
 
 
+@pytest.mark.documented("SDKs", "The Node server library triggers, also batches")
 def test_trigger_and_batch(start: StartScript, room: PysherClient, name: str) -> None:
     channels = [name, "presence-" + name]
     script = start("trigger", channels=channels)
@@ -72,6 +73,7 @@ def test_counts_come_with_a_trigger(start: StartScript, room: PysherClient, name
     script.finish()
 
 
+@pytest.mark.documented("SDKs", "The Node server library looks channels and users up")
 def test_the_state_of_channels(start: StartScript, room: PysherClient, name: str) -> None:
     presence = "presence-" + name
     script = start("state", prefix=name, publicChannel=name, presenceChannel=presence)

@@ -27,6 +27,7 @@ def room(server: BackgroundServer, name: str) -> Iterator[PysherClient]:
         yield client
 
 
+@pytest.mark.documented("SDKs", "The Python server library triggers")
 def test_trigger(room: PysherClient, api: pusher.Pusher, name: str) -> None:
     channels = [name, "presence-" + name]
     assert api.trigger(name, "news", {"text": "žluťoučký 🐴"}) == {}
@@ -36,6 +37,7 @@ def test_trigger(room: PysherClient, api: pusher.Pusher, name: str) -> None:
         assert room.hear("news", channel) == "for both"
 
 
+@pytest.mark.documented("SDKs", "The Python server library triggers batches")
 def test_trigger_batch(room: PysherClient, api: pusher.Pusher, name: str) -> None:
     batch = [
         {"channel": channel, "name": "news", "data": {"n": n}}
@@ -63,6 +65,7 @@ def test_the_client_that_caused_an_event_is_left_out(
         assert room.hear("news", name) == 3
 
 
+@pytest.mark.documented("SDKs", "The Python server library looks channels and users up")
 def test_the_state_of_channels(
     room: PysherClient, server: BackgroundServer, api: pusher.Pusher, name: str
 ) -> None:

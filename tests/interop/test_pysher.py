@@ -39,6 +39,7 @@ def test_it_connects_and_learns_a_socket_id(server: BackgroundServer) -> None:
         assert client.pusher.connection.state == "connected"
 
 
+@pytest.mark.documented("SDKs", "Pysher hears events on every kind of channel")
 def test_it_receives_on_every_kind_of_channel(
     options: dict[str, Any], server: BackgroundServer, api: pusher.Pusher, name: str
 ) -> None:
@@ -124,6 +125,7 @@ def test_it_leaves_one_channel_and_keeps_the_other(
         assert client.hear("news", kept) == 1
 
 
+@pytest.mark.documented("SDKs", "Pysher stays by answering the server's pings")
 def test_it_stays_by_answering_the_servers_pings(name: str) -> None:
     """pysher itself is silent for two minutes."""
     settings = Settings(port=0, apps=APPS, activity_timeout_seconds=1, pong_timeout_seconds=1)

@@ -135,6 +135,7 @@ def test_too_many_client_events_are_dropped(
     script.finish()
 
 
+@pytest.mark.documented("SDKs", "pusher-js does not come back after a refusal")
 def test_refused_connections_are_not_tried_again(
     node: StartScript, server: BackgroundServer, backend: Backend
 ) -> None:

@@ -77,6 +77,7 @@ def check_all_hear(script: NodeScript, api: pusher.Pusher, data: str) -> None:
         assert sorted(heard) == [[channel, data] for channel in CHANNELS]
 
 
+@pytest.mark.documented("SDKs", "pusher-js comes back after a restart with all its channels")
 def test_pusher_js_comes_back_with_all_its_channels(
     server: Restartable, api: pusher.Pusher, node: StartScript, backend: Backend
 ) -> None:

@@ -3,7 +3,7 @@
 
 const Pusher = require("pusher-js");
 
-/** A client of the app `config.key`, signed in at the app's backend as `user`. */
+/** A client of the app `config.key`, known at the app's backend as `user`. */
 exports.connect = (config, user, options = {}) =>
   new Pusher(config.key, {
     cluster: "",
@@ -13,7 +13,12 @@ exports.connect = (config, user, options = {}) =>
     forceTLS: false,
     enabledTransports: ["ws", "wss"],
     channelAuthorization: {
-      endpoint: config.endpoint,
+      endpoint: config.endpoint ?? `${config.backend}/pusher/auth`,
+      transport: "ajax",
+      headers: { Authorization: `Bearer ${user}` },
+    },
+    userAuthentication: {
+      endpoint: `${config.backend}/pusher/user-auth`,
       transport: "ajax",
       headers: { Authorization: `Bearer ${user}` },
     },
@@ -35,4 +40,30 @@ exports.subscribe = async (pusher, name) => {
   const channel = pusher.subscribe(name);
   await exports.once(channel, "pusher:subscription_succeeded");
   return channel;
+};
+
+/** Waits until the user is signed in and its own channel, which pusher-js then joins, is there. */
+exports.signedIn = (pusher) =>
+  new Promise((resolve) => {
+    const handler = ({ event, channel }) => {
+      if (event !== "pusher_internal:subscription_succeeded") return;
+      if (channel !== `#server-to-user-${pusher.user.user_data?.id}`) return;
+      pusher.connection.unbind("message", handler);
+      resolve(pusher);
+    };
+    pusher.connection.bind("message", handler);
+  });
+
+/** Connects and signs in. */
+exports.signin = (config, user) => {
+  const pusher = exports.connect(config, user);
+  pusher.signin();
+  return exports.signedIn(pusher);
+};
+
+/** What `channel.members` says: documented as count, me and each(). */
+exports.seen = (members) => {
+  const everyone = {};
+  members.each((member) => (everyone[member.id] = member.info));
+  return { count: members.count, me: members.me, everyone };
 };

@@ -2,14 +2,7 @@
 // pusher-js and a server that lets it in.
 
 const Pusher = require("pusher");
-const { connect, once, subscribe } = require("./connect.cjs");
-
-/** What `channel.members` says: documented as count, me and each(). */
-function seen(members) {
-  const everyone = {};
-  members.each((member) => (everyone[member.id] = member.info));
-  return { count: members.count, me: members.me, everyone };
-}
+const { connect, once, seen, subscribe } = require("./connect.cjs");
 
 exports.connection = async ({ config, say }) => {
   const pusher = connect(config, "alice");
@@ -159,4 +152,24 @@ exports.encrypted = async ({ config, say, cue }) => {
   await cue("trigger");
   await sdk.trigger(config.channel, "news", { text: "between us" });
   say("decrypted", await news);
+};
+
+/** Reports how many subscribers alice is told of, while bob comes and goes. */
+exports.subscriptionCount = async ({ config, say, cue }) => {
+  const channel = connect(config, "alice").subscribe(config.channel);
+  channel.bind("pusher:subscription_count", ({ subscription_count }) =>
+    say("alice hears", ["count", subscription_count, channel.subscriptionCount]),
+  );
+  channel.bind("news", (data) => say("alice hears", ["news", data]));
+  await once(channel, "pusher:subscription_succeeded");
+  say("subscribed");
+  const bob = connect(config, "bob");
+  for (const leave of [() => bob.unsubscribe(config.channel), () => bob.disconnect()]) {
+    await cue("bob comes");
+    await subscribe(bob, config.channel);
+    say("subscribed");
+    await cue("bob leaves");
+    leave();
+  }
+  await cue("end");
 };

@@ -106,3 +106,12 @@ exports.restart = async ({ config, say, cue }) => {
   await cue("go on");
   say("status", (await pusher.trigger("news", "news", "after")).status);
 };
+
+/** Makes the calls that it is told to: a method's name and its arguments. */
+exports.calls = async ({ config, say, cue }) => {
+  const pusher = sdk(config, { encryptionMasterKeyBase64: config.masterKey });
+  for (;;) {
+    const [method, ...args] = await cue("call");
+    say("answer", await json(pusher[method](...args)));
+  }
+};
