@@ -165,7 +165,7 @@ async def test_too_many_client_events_are_told_and_the_connection_stays(clients:
         (lambda *_: {"auth": ""}, "private-a", "Auth info required"),
         (lambda *_: {"auth": "nonsense"}, "private-a", "should be of format 'key:signature'"),
         (None, "not a name", "Invalid channel name 'not a name'"),
-        (None, "#server-to-user-u", "Invalid channel name"),
+        (None, "#server-to-user-u", "sign in as that user first"),
     ],
 )
 async def test_a_refused_subscription_has_the_servers_text(

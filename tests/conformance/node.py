@@ -49,6 +49,12 @@ class RecordingListener:
     def receive(self, message: Message, serial: Serial) -> None:
         self._heard.put_nowait((message, serial))
 
+    def user_changed(self, app_id: str, user_id: str, online: bool, serial: Serial) -> None:
+        """Users are the other suite's."""
+
+    def terminate(self, app_id: str, user_id: str) -> None:
+        """Users are the other suite's."""
+
     async def hear(self) -> tuple[Message, Serial]:
         return await asyncio.wait_for(self._heard.get(), PATIENCE_SECONDS)
 

@@ -17,6 +17,8 @@ from callboard_protocol.rest import BadRequest, Trigger
 @dataclass(frozen=True)
 class Limits:
     max_event_payload_bytes: int = 10240
+    max_event_name_length: int = 200
+    max_channel_name_length: int = 164
 
 
 LIMITS = Limits()

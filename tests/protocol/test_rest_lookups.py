@@ -65,7 +65,7 @@ def test_an_unknown_attribute_is_answered_with_the_known_ones() -> None:
         rest.parse_channel_query("a", {"info": "users"})
     assert str(refusal.value) == (
         "Unknown info attribute 'users': info should be a comma separated list of attributes "
-        "(subscription_count, user_count)"
+        "(cache, subscription_count, user_count)"
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from callboard_server import handlers
-from callboard_server.brokers import Joined, Message, Serial, Subscription
+from callboard_server.brokers import Joined, Left, Message, Serial, Subscription
 from callboard_server.brokers.memory import MemoryBroker
 from callboard_server.connection import Connection
 from callboard_server.deadlines import Deadlines
@@ -100,7 +100,7 @@ class HeldBroker(MemoryBroker):
     """A broker at the other end of a wire, whose joins go on when the test says so."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(lambda: 0.0)
         #: The joins under way, by socket id.
         self.held: dict[str, Held] = {}
         self.left: list[Subscription] = []
@@ -117,9 +117,9 @@ class HeldBroker(MemoryBroker):
             del self.held[subscription.socket_id]
         return joined
 
-    async def leave(self, subscription: Subscription) -> Any:
+    async def leave(self, subscription: Subscription, *, provisional: bool = False) -> Left:
         self.left.append(subscription)
-        return await super().leave(subscription)
+        return await super().leave(subscription, provisional=provisional)
 
     async def let_in(self, client: Client) -> None:
         """Let the client's join happen; its answer is on the way."""

@@ -44,6 +44,9 @@ def test_a_signed_call_is_answered(server: AppServer) -> None:
     assert (answer.status, answer.content_type, answer.body) == (200, "application/json", b"{}")
 
 
+@pytest.mark.documented(
+    "HTTP API", "A call that is not rightly signed is answered with 401 and hosted Pusher's text"
+)
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -71,11 +74,13 @@ def test_a_call_without_a_query_misses_the_key(server: AppServer) -> None:
     assert server.send("POST", PATH, "", EVENT).refusal(401) == "Missing parameter: auth_key"
 
 
+@pytest.mark.documented("HTTP API", "`body_md5` must be that of the body")
 def test_another_body_than_was_signed_is_refused(server: AppServer) -> None:
     forged = EVENT.replace(b'"d"', b'"x"')
     assert server.send("POST", PATH, query(), forged).refusal(401).startswith("Invalid body_md5")
 
 
+@pytest.mark.documented("HTTP API", "The key must be that of the app in the path")
 @pytest.mark.parametrize(
     "signer",
     [AppSettings(id=MINE.id, key=MINE.key, secret=THEIRS.secret), THEIRS],
@@ -88,6 +93,7 @@ def test_no_app_may_speak_for_another(server: AppServer, signer: AppSettings) ->
     assert MINE.secret not in text
 
 
+@pytest.mark.documented("HTTP API", "A wrong signature is answered with the string to sign")
 def test_a_wrong_signature_is_answered_with_the_string_to_sign(server: AppServer) -> None:
     right = query()
     signed, _, _ = right.rpartition("&auth_signature=")
@@ -98,6 +104,7 @@ def test_a_wrong_signature_is_answered_with_the_string_to_sign(server: AppServer
     )
 
 
+@pytest.mark.documented("HTTP API", "A timestamp is within 600 seconds of the server's time")
 @pytest.mark.parametrize(("offset", "status"), [(-590, 200), (590, 200), (-610, 401), (610, 401)])
 def test_ten_minutes_are_the_limit_in_both_directions(
     server: AppServer, offset: int, status: int
@@ -113,6 +120,7 @@ def test_every_call_needs_a_signature(server: AppServer, method: str, path: str)
     assert answer.refusal(401) == "Missing parameter: auth_key"
 
 
+@pytest.mark.documented("HTTP API", "An unknown app is answered with 404, a disabled one with 403")
 @pytest.mark.parametrize(("method", "path"), CALLS)
 def test_every_call_knows_unknown_and_disabled_apps(
     server: AppServer, method: str, path: str

@@ -29,6 +29,7 @@ def event(**changes: Any) -> dict[str, Any]:
 # Delivery
 
 
+@pytest.mark.documented("Events", "An event reaches every subscriber of its channel as it was sent")
 def test_an_event_reaches_every_subscriber_as_it_was_sent(server: AppServer) -> None:
     listeners = [server.client(), server.client()]
     for listener in listeners:
@@ -39,6 +40,7 @@ def test_an_event_reaches_every_subscriber_as_it_was_sent(server: AppServer) -> 
         assert listener.receive() == {"event": "App\\Events\\Said", "channel": "c", "data": data}
 
 
+@pytest.mark.documented("Events", "Data is any string, also an empty one")
 @pytest.mark.parametrize("data", ["", "plain text", "null", '"quoted"', "[1]", " spaced "])
 def test_data_is_a_string_that_nobody_reads(server: AppServer, data: str) -> None:
     listener = server.client()
@@ -51,6 +53,9 @@ def test_an_event_for_nobody_is_accepted(server: AppServer) -> None:
     assert server.post("events", event()).ok() == {}
 
 
+@pytest.mark.documented(
+    "Events", "A client in several channels of a trigger hears it once for each"
+)
 def test_a_client_in_several_channels_hears_an_event_once_for_each(server: AppServer) -> None:
     listener = server.client()
     for channel in ("a", "b", "private-c"):
@@ -68,6 +73,7 @@ def test_a_channel_named_twice_hears_an_event_once(server: AppServer) -> None:
     listener.quiet()
 
 
+@pytest.mark.documented("Events", "`socket_id` leaves that one connection out, in every channel")
 def test_the_socket_id_is_left_out_in_every_channel_and_no_other_is(server: AppServer) -> None:
     sender, listener = server.client(), server.client()
     for client in (sender, listener):
@@ -86,6 +92,7 @@ def test_a_socket_id_that_has_gone_leaves_nobody_out(server: AppServer) -> None:
     assert listener.receive()["event"] == "e"
 
 
+@pytest.mark.documented("Events", "Events arrive in the order in which they were triggered")
 def test_events_arrive_in_the_order_in_which_they_were_triggered(server: AppServer) -> None:
     listener = server.client()
     listener.subscribe("c")
@@ -94,6 +101,7 @@ def test_events_arrive_in_the_order_in_which_they_were_triggered(server: AppServ
     assert [listener.receive()["data"] for _ in range(20)] == [str(n) for n in range(20)]
 
 
+@pytest.mark.documented("Events", "Apps do not hear one another")
 def test_apps_do_not_hear_one_another(server: AppServer) -> None:
     mine, theirs = server.client(), server.client(server.apps[1])
     for client in (mine, theirs):
@@ -115,6 +123,7 @@ def test_a_socket_id_of_another_app_leaves_nobody_out(server: AppServer) -> None
 # Limits
 
 
+@pytest.mark.documented("HTTP API", "A trigger names 100 channels at most")
 def test_100_channels_hear_one_event_and_101_are_refused(server: AppServer) -> None:
     listener = server.client()
     names = [f"c{number}" for number in range(101)]
@@ -174,6 +183,7 @@ def test_a_wrong_body_is_answered_with_the_field_and_reaches_nobody(
 # info
 
 
+@pytest.mark.documented("HTTP API", "`info` of a trigger answers counts of each channel")
 def test_info_counts_users_and_connections_of_every_kind_of_channel(server: AppServer) -> None:
     two_tabs, other = (server.client(), server.client()), server.client()
     for client in (*two_tabs, other):
@@ -206,6 +216,7 @@ def test_info_answers_what_was_asked_and_no_more(server: AppServer) -> None:
 # Batches
 
 
+@pytest.mark.documented("HTTP API", "A batch is delivered in its order")
 def test_a_batch_is_delivered_in_its_order(server: AppServer) -> None:
     sender, listener = server.client(), server.client()
     for client in (sender, listener):
@@ -224,6 +235,7 @@ def test_a_batch_is_delivered_in_its_order(server: AppServer) -> None:
         client.quiet()
 
 
+@pytest.mark.documented("HTTP API", "`info` in a batch is answered for each event, in order")
 def test_a_batch_answers_info_for_each_event_in_order(server: AppServer) -> None:
     server.client().subscribe("a")
     server.client().enter("presence-b", "ann")

@@ -25,6 +25,7 @@ def test_without_subscribers_there_are_no_channels(server: AppServer) -> None:
     assert server.get("channels").body == b'{"channels":{}}'
 
 
+@pytest.mark.documented("HTTP API", "`GET channels` lists the occupied channels, as an object")
 def test_occupied_channels_are_listed_while_they_are(server: AppServer) -> None:
     one, two = server.client(), server.client()
     for client in (one, two):
@@ -40,6 +41,7 @@ def test_occupied_channels_are_listed_while_they_are(server: AppServer) -> None:
     assert server.get("channels").ok() == {"channels": {}}
 
 
+@pytest.mark.documented("HTTP API", "`filter_by_prefix` selects among them")
 def test_channels_by_prefix(server: AppServer) -> None:
     client = server.client()
     for channel in ("room-1", "room-2", "a-room-", "private-room-1"):
@@ -87,11 +89,17 @@ def test_apps_do_not_see_one_anothers_channels(server: AppServer) -> None:
 # GET channels/{name}
 
 
+@pytest.mark.documented(
+    "HTTP API", "`GET channels/{name}` says `occupied`, false for a channel nobody is in"
+)
 @pytest.mark.parametrize("channel", ["a", "private-a", "private-encrypted-a", "presence-a"])
 def test_an_unoccupied_channel_is_no_mistake(server: AppServer, channel: str) -> None:
     assert server.get(f"channels/{channel}").ok() == {"occupied": False}
 
 
+@pytest.mark.documented(
+    "HTTP API", "`GET channels/{name}` says `occupied`, false for a channel nobody is in"
+)
 def test_a_channel_is_occupied_until_its_last_subscriber_has_left(server: AppServer) -> None:
     one, two = server.client(), server.client()
     for client in (one, two):
@@ -134,6 +142,9 @@ def test_every_character_of_a_channel_name_may_stand_in_a_path(server: AppServer
 # GET channels/{name}/users
 
 
+@pytest.mark.documented(
+    "HTTP API", "`GET channels/{name}/users` lists each user of a presence channel once"
+)
 def test_users_are_listed_once_each_in_order_of_arrival(server: AppServer) -> None:
     clients = []
     for user in ("bob", "ann", "bob", 7):

@@ -86,6 +86,7 @@ def publish_until_held(server: Serving, publisher: Publisher) -> None:
     assert server.look(full)
 
 
+@pytest.mark.documented("Connection", "A client that reads too slowly is closed with 4100")
 def test_a_client_that_does_not_read_is_told_and_closed(server: Serving) -> None:
     client = reluctant(server)
     publisher = Publisher(server)

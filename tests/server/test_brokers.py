@@ -15,7 +15,7 @@ from conformance.broker import RecordingListener
 
 @asynccontextmanager
 async def memory() -> AsyncIterator[MemoryBroker]:
-    yield MemoryBroker()
+    yield MemoryBroker(lambda: 0.0)
 
 
 @pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
@@ -28,14 +28,14 @@ async def test_a_new_memory_broker_begins_a_new_epoch() -> None:
     message = Message("app", "channel", b"e")
     epochs = set()
     for _ in range(10):
-        serials = await MemoryBroker().publish([message])
+        serials = await MemoryBroker(lambda: 0.0).publish([message])
         assert serials[0].n == 1
         epochs.add(serials[0].epoch)
     assert len(epochs) == 10
 
 
 async def test_a_stopped_memory_broker_has_forgotten_its_subscriptions_and_connections() -> None:
-    broker, listener = MemoryBroker(), RecordingListener()
+    broker, listener = MemoryBroker(lambda: 0.0), RecordingListener()
     await broker.start(listener)
     before = await broker.join(Subscription("app", "channel", "1.1"))
     assert await broker.connect("app", 1)

@@ -35,6 +35,7 @@ def pair(server: AppServer, channel: str) -> tuple[Client, Client]:
 # Who hears what
 
 
+@pytest.mark.documented("Client events", "The other subscribers hear it, the sender does not")
 @pytest.mark.parametrize("channel", ["private-a", "private-encrypted-a"])
 def test_the_others_hear_it_and_the_sender_does_not(server: AppServer, channel: str) -> None:
     sender, listener = pair(server, channel)
@@ -50,6 +51,9 @@ def test_the_others_hear_it_and_the_sender_does_not(server: AppServer, channel: 
         client.quiet()
 
 
+@pytest.mark.documented(
+    "Client events", "On presence channels, and there alone, it carries the sender's user id"
+)
 def test_on_presence_channels_the_server_says_whose_it_is(server: AppServer) -> None:
     sender, listener = pair(server, "presence-a")
     sender.send(event="client-e", channel="presence-a", data="d", user_id="eve")
@@ -70,6 +74,7 @@ def test_the_senders_other_connection_hears_it(server: AppServer) -> None:
     assert other_tab.receive()["user_id"] == "ann"
 
 
+@pytest.mark.deviation("client event data")
 @pytest.mark.parametrize(
     ("data", "relayed"),
     [
@@ -91,6 +96,7 @@ def test_data_is_relayed_as_a_string(server: AppServer, data: str, relayed: str)
     assert listener.receive() == {"event": "client-e", "channel": "private-a", "data": relayed}
 
 
+@pytest.mark.deviation("client events without data")
 def test_missing_data_is_relayed_as_an_empty_object(server: AppServer) -> None:
     sender, listener = pair(server, "private-a")
     sender.send(event="client-e", channel="private-a")
@@ -119,6 +125,7 @@ def refused(sender: Client, listener: Client, **message: object) -> str:
     return text
 
 
+@pytest.mark.documented("Client events", "Only a subscriber may send one")
 @pytest.mark.parametrize("channel", ["private-a", "presence-a"])
 def test_one_must_be_subscribed(server: AppServer, channel: str) -> None:
     _, listener = pair(server, channel)
@@ -134,6 +141,7 @@ def test_one_must_still_be_subscribed(server: AppServer) -> None:
     assert text.startswith("Cannot broadcast client event")
 
 
+@pytest.mark.documented("Client events", "Public channels have none")
 @pytest.mark.parametrize("channel", ["a", "my-private-a"])
 def test_public_channels_have_none(server: AppServer, channel: str) -> None:
     sender, listener = pair(server, channel)
@@ -181,6 +189,7 @@ def test_an_event_name_is_not_endless(server: AppServer) -> None:
     assert text == "Invalid event name: 201 characters, but at most 200 are allowed"
 
 
+@pytest.mark.documented("Client events", "Its name must begin with `client-`")
 @pytest.mark.parametrize(
     "event", ["client", "Client-e", "client_e", " client-e", "pusher:client-e"]
 )
@@ -190,6 +199,7 @@ def test_an_event_without_the_prefix_is_no_client_event(server: AppServer, event
     assert text == f"Unsupported event received on socket: {sender.socket_id} ({event!r})"
 
 
+@pytest.mark.documented("Client events", "Its data has 10240 bytes at most")
 @pytest.mark.parametrize("letter", ["x", "ü", "漢"])
 def test_data_may_have_10240_bytes(server: AppServer, letter: str) -> None:
     sender, listener = pair(server, "private-a")

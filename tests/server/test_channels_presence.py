@@ -50,6 +50,10 @@ def test_the_first_member_finds_itself(server: AppServer) -> None:
     client.quiet()
 
 
+@pytest.mark.documented(
+    "Presence channels",
+    "The answer has every user once in `ids`, `hash` and `count`, the newcomer included",
+)
 def test_every_user_is_in_ids_hash_and_count_once(server: AppServer) -> None:
     for user, info in (("ann", {"name": "Ann"}), ("bob", None), ("ann", {"name": "Ann"})):
         server.client().enter(CHANNEL, user, info)
@@ -60,6 +64,7 @@ def test_every_user_is_in_ids_hash_and_count_once(server: AppServer) -> None:
     }
 
 
+@pytest.mark.documented("Presence channels", "A numeric user id is told as a string")
 def test_a_numeric_user_id_is_a_string_to_all(server: AppServer) -> None:
     """The documentation signs ``10``; Java and .NET look ids up as strings."""
     witness = server.client()
@@ -82,6 +87,9 @@ def test_members_of_one_channel_are_not_those_of_another(server: AppServer) -> N
 # Coming and going
 
 
+@pytest.mark.documented(
+    "Presence channels", "`member_added` goes to the others, with the user's info"
+)
 def test_a_member_is_announced_to_the_others_and_not_to_itself(server: AppServer) -> None:
     ann, bob = server.client(), server.client()
     ann.enter(CHANNEL, "ann")
@@ -101,6 +109,9 @@ def test_a_member_without_info_is_announced_without(server: AppServer) -> None:
     )
 
 
+@pytest.mark.documented(
+    "Presence channels", "Members are users: only the first and the last connection of one is told"
+)
 def test_two_tabs_are_one_member(server: AppServer) -> None:
     witness, first, second = server.client(), server.client(), server.client()
     witness.enter(CHANNEL, "ann")
@@ -119,6 +130,7 @@ def test_two_tabs_are_one_member(server: AppServer) -> None:
         client.quiet()
 
 
+@pytest.mark.documented("Presence channels", "`member_removed` is told however the member left")
 @pytest.mark.parametrize("how", ["unsubscribe", "close", "cut"])
 def test_a_member_is_gone_however_it_leaves(server: AppServer, how: str) -> None:
     witness, client = server.client(), server.client()
@@ -173,6 +185,9 @@ def test_one_connection_may_be_several_members(server: AppServer) -> None:
     assert server.get("channels/presence-b/users").ok() == {"users": [{"id": "bob"}]}
 
 
+@pytest.mark.documented(
+    "Presence channels", "A user's info is that of its first connection while it is present"
+)
 def test_a_users_info_is_frozen_while_it_is_present(server: AppServer) -> None:
     first, second = server.client(), server.client()
     first.enter(CHANNEL, "ann", {"tab": 1})
@@ -231,6 +246,7 @@ def test_a_channel_has_so_many_members_and_not_one_more() -> None:
         assert late.enter(CHANNEL, "eve")["ids"] == ["ann", "eve"]
 
 
+@pytest.mark.documented("Presence channels", "A channel has 100 members at most")
 def test_by_default_a_channel_has_100_members(server: AppServer) -> None:
     for number in range(100):
         server.client().enter(CHANNEL, number)
@@ -248,6 +264,7 @@ def test_missing_channel_data(server: AppServer) -> None:
     assert server.get("channels").ok() == {"channels": {}}
 
 
+@pytest.mark.documented("Presence channels", "`channel_data` must be an object with a `user_id`")
 @pytest.mark.parametrize(
     ("channel_data", "text"),
     [

@@ -33,6 +33,7 @@ def refused(server: AppServer, client: Client, channel: str, **data: object) -> 
     return text
 
 
+@pytest.mark.documented("Private channels", "The signature is over `SOCKET:CHANNEL`")
 @pytest.mark.parametrize("channel", ["private-a", "private-", "private-encrypted-a"])
 def test_the_right_signature_opens_a_private_channel(
     server: AppServer, client: Client, channel: str
@@ -50,6 +51,9 @@ def test_a_signature_survives_what_an_sdk_sends_with_it(server: AppServer, clien
     assert client.receive()["data"] == "{}"
 
 
+@pytest.mark.documented(
+    "Private channels", "`channel_data` that was sent is signed too, on any kind of channel"
+)
 def test_channel_data_that_was_signed_on_a_private_channel_counts(
     server: AppServer, client: Client
 ) -> None:
@@ -71,6 +75,7 @@ def test_channel_data_other_than_was_signed_is_refused(
     assert text.startswith("Invalid signature: Expected HMAC SHA256 hex digest of ")
 
 
+@pytest.mark.documented("Private channels", "Missing auth is answered with hosted Pusher's text")
 @pytest.mark.parametrize("channel", KINDS)
 @pytest.mark.parametrize("missing", ["no key", None, ""])
 def test_missing_auth(server: AppServer, client: Client, channel: str, missing: str | None) -> None:
@@ -79,6 +84,7 @@ def test_missing_auth(server: AppServer, client: Client, channel: str, missing: 
     assert text == f"Auth info required to subscribe to {channel}"
 
 
+@pytest.mark.documented("Private channels", "Malformed auth is answered with hosted Pusher's text")
 @pytest.mark.parametrize("channel", KINDS)
 @pytest.mark.parametrize("malformed", ["x", ":", "key-1", "key-1:", ":beef", "a b"])
 def test_malformed_auth(server: AppServer, client: Client, channel: str, malformed: str) -> None:
@@ -93,6 +99,9 @@ def test_auth_that_is_no_string(server: AppServer, client: Client, wrong: object
     assert text.startswith("Expected parameter data.auth to be a string, got a")
 
 
+@pytest.mark.documented(
+    "Private channels", "Another app's key is answered with hosted Pusher's text"
+)
 @pytest.mark.parametrize("channel", KINDS)
 def test_a_key_of_another_app(server: AppServer, client: Client, channel: str) -> None:
     theirs = auth(THEIRS, client.socket_id, channel)
@@ -101,6 +110,7 @@ def test_a_key_of_another_app(server: AppServer, client: Client, channel: str) -
     )
 
 
+@pytest.mark.documented("Private channels", "A wrong signature is answered with the string to sign")
 @pytest.mark.parametrize("channel", KINDS)
 def test_a_wrong_signature_is_answered_with_the_string_to_sign(
     server: AppServer, client: Client, channel: str
@@ -120,6 +130,7 @@ def test_the_string_to_sign_includes_channel_data(server: AppServer, client: Cli
     )
 
 
+@pytest.mark.documented("Private channels", "A signature opens one channel for one connection")
 def test_a_signature_opens_nothing_but_what_it_was_made_for(
     server: AppServer, client: Client
 ) -> None:

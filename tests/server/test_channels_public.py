@@ -20,6 +20,9 @@ def server() -> Iterator[AppServer]:
 # Socket ids
 
 
+@pytest.mark.documented(
+    "Connection", "A socket id is two numbers with a dot, and one client's alone"
+)
 def test_socket_ids_are_two_numbers_and_nobodys_but_one_clients(server: AppServer) -> None:
     ids = [server.client().socket_id for _ in range(30)]
     for socket_id in ids:
@@ -43,6 +46,7 @@ def test_a_socket_id_does_not_say_what_the_next_one_is(server: AppServer) -> Non
 # Subscribing
 
 
+@pytest.mark.documented("Channels", "A public channel is open to all, without auth")
 @pytest.mark.parametrize("channel", ["c", "a" * 164, "aZ09_-=@,.;", "my-private-c", "presence"])
 def test_a_public_channel_is_open_to_all(server: AppServer, channel: str) -> None:
     client = server.client()
@@ -53,6 +57,7 @@ def test_a_public_channel_is_open_to_all(server: AppServer, channel: str) -> Non
     client.quiet()
 
 
+@pytest.mark.documented("Channels", "A public channel is open to all, without auth")
 @pytest.mark.parametrize(
     "data",
     [
@@ -71,6 +76,9 @@ def test_a_public_channel_needs_no_auth_and_reads_none(server: AppServer, data: 
     assert client.receive() == {"event": "e", "channel": "c", "data": "d"}
 
 
+@pytest.mark.documented(
+    "Channels", "`subscription_succeeded` comes before any event, with the data `{}` to the letter"
+)
 def test_success_is_answered_before_any_event(server: AppServer) -> None:
     """The trigger races with the subscription: whichever is first, the order of answers holds."""
     for _ in range(20):
@@ -93,6 +101,9 @@ def test_messages_are_answered_in_the_order_they_were_sent(server: AppServer) ->
     assert events == expected
 
 
+@pytest.mark.documented(
+    "Channels", "A second subscription to a channel is an error, and the first one stays"
+)
 def test_a_second_subscription_is_a_mistake_and_the_first_one_stays(server: AppServer) -> None:
     client = server.client()
     client.subscribe("c")
@@ -107,6 +118,7 @@ def test_a_second_subscription_is_a_mistake_and_the_first_one_stays(server: AppS
 # Unsubscribing
 
 
+@pytest.mark.documented("Channels", "Unsubscribing has no answer, and ends the events")
 def test_after_unsubscribing_nothing_more_is_heard_and_nothing_is_answered(
     server: AppServer,
 ) -> None:
@@ -132,6 +144,7 @@ def test_a_channel_may_be_subscribed_to_again(server: AppServer, data: object) -
     client.quiet()
 
 
+@pytest.mark.documented("Channels", "Unsubscribing from a channel that one is not in is an error")
 @pytest.mark.parametrize("channel", ["c", "private-c", "", "a b", "#x"])
 def test_unsubscribing_from_what_one_is_not_in_is_a_mistake(
     server: AppServer, channel: str
@@ -155,6 +168,9 @@ def test_a_second_unsubscription_is_a_mistake(server: AppServer) -> None:
 # Mistakes
 
 
+@pytest.mark.documented(
+    "Channels", "A name has ASCII letters, digits and `_-=@,.;`; any other is an error"
+)
 @pytest.mark.parametrize(
     ("channel", "text"),
     [
@@ -164,7 +180,7 @@ def test_a_second_unsubscription_is_a_mistake(server: AppServer) -> None:
         ("ä", "Invalid channel name 'ä'"),
         ("a/b", "Invalid channel name 'a/b'"),
         ("#c", "Invalid channel name '#c'"),
-        ("#server-to-user-1", "Invalid channel name '#server-to-user-1'"),
+        ("#server-to-user-1", "Cannot subscribe to #server-to-user-1: sign in as that user first"),
         ("c" * 165, "Invalid channel name: 165 characters, but at most 164"),
         ("c" * 100_000, "Invalid channel name: 100000 characters, but at most 164"),
         (None, "Expected parameter data.channel to be a string, got null"),
@@ -204,6 +220,9 @@ def test_a_missing_channel_is_named(server: AppServer, event: str) -> None:
     client.quiet()
 
 
+@pytest.mark.documented(
+    "Connection", "An event that clients do not send is refused and never relayed"
+)
 @pytest.mark.parametrize(
     "event",
     [
@@ -255,6 +274,7 @@ def test_rubbish_is_answered_and_the_connection_stays(
     assert client.receive()["event"] == "e"
 
 
+@pytest.mark.documented("Connection", "A ping is answered at any time, also as the first message")
 @pytest.mark.parametrize(
     "ping", ['{"event":"pusher:ping","data":{}}', '{"event":"pusher:ping","data":""}']
 )

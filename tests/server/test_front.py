@@ -166,6 +166,7 @@ def test_a_client_of_http_1_0_gets_no_100_continue(server: Serving) -> None:
 # Keep-alive
 
 
+@pytest.mark.documented("HTTP API", "Connections are kept alive and used again")
 def test_a_connection_is_used_again(server: Serving) -> None:
     peer = server.connect()
     for number in range(3):

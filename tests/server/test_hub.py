@@ -41,7 +41,7 @@ def enter(client: Client, channel: str, user: str) -> object:
 
 
 async def test_a_publish_is_encoded_once_and_every_subscriber_gets_the_same_bytes() -> None:
-    process, encode = await Process(MemoryBroker()).start(), CountedEncode()
+    process, encode = await Process(MemoryBroker(lambda: 0.0)).start(), CountedEncode()
     clients = [process.client(encode) for _ in range(100)]
     for client in clients:
         client.subscribe("c")
@@ -57,7 +57,10 @@ async def test_a_publish_is_encoded_once_and_every_subscriber_gets_the_same_byte
 
 
 async def test_each_wire_form_is_encoded_once() -> None:
-    process, forms = await Process(MemoryBroker()).start(), [CountedEncode(), CountedEncode()]
+    process, forms = (
+        await Process(MemoryBroker(lambda: 0.0)).start(),
+        [CountedEncode(), CountedEncode()],
+    )
     clients = [process.client(forms[number % 2]) for number in range(20)]
     for client in clients:
         client.subscribe("c")
@@ -70,7 +73,7 @@ async def test_each_wire_form_is_encoded_once() -> None:
 
 
 async def test_an_event_that_nobody_here_hears_is_not_encoded() -> None:
-    process, encode = await Process(MemoryBroker()).start(), CountedEncode()
+    process, encode = await Process(MemoryBroker(lambda: 0.0)).start(), CountedEncode()
     client = process.client(encode)
     client.subscribe("c")
     client.say("pusher:unsubscribe", channel="c")
@@ -85,7 +88,7 @@ async def test_a_flush_writes_for_a_moment_and_then_lets_the_loop_turn() -> None
     """The clock of this one moves a millisecond each time it is read."""
     waiting: list[Callable[[], None]] = []
     clock = iter(range(100_000))
-    process = await Process(MemoryBroker(), waiting.append).start()
+    process = await Process(MemoryBroker(lambda: 0.0), waiting.append).start()
     process.hub.flusher = Flusher(waiting.append, lambda: next(clock) / 1000)
     clients = [process.client() for _ in range(500)]
     for client in clients:
@@ -107,7 +110,7 @@ async def test_a_flush_writes_for_a_moment_and_then_lets_the_loop_turn() -> None
 
 
 async def test_the_excluded_connection_alone_is_left_out() -> None:
-    process = await Process(MemoryBroker()).start()
+    process = await Process(MemoryBroker(lambda: 0.0)).start()
     clients = [process.client() for _ in range(3)]
     for client in clients:
         client.subscribe("c")
@@ -123,7 +126,7 @@ async def test_the_excluded_connection_alone_is_left_out() -> None:
 
 
 async def test_apps_have_their_own_channels() -> None:
-    process = await Process(MemoryBroker()).start()
+    process = await Process(MemoryBroker(lambda: 0.0)).start()
     mine = process.client()
     theirs = process.client(app=AppSettings(id="2", key="key-2", secret="secret-2"))
     for client in (mine, theirs):

@@ -125,8 +125,11 @@ def test_order_holds_under_publishes_joins_and_slow_readers(
 async def test_a_clients_messages_wait_behind_its_pending_subscription() -> None:
     """Over a socket: what follows the subscription in the same packet is answered after it."""
     broker = HeldBroker()
-    server = Server(Settings(port=0, apps=(APP,)), listeners.bind("127.0.0.1", 0))
-    server.broker = broker
+    server = Server(
+        Settings(port=0, apps=(APP,)),
+        listeners.bind("127.0.0.1", 0),
+        make_broker=lambda time: broker,
+    )
     await server.start()
     try:
         url = f"ws://127.0.0.1:{server.addresses[0][1]}/app/{APP.key}?protocol=7"

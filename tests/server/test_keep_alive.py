@@ -42,6 +42,10 @@ def read_pings(client: WebSocketPeer) -> None:
     assert client.read_frame().json() == {"event": "pusher:ping", "data": "{}"}
 
 
+@pytest.mark.documented(
+    "Connection",
+    "A client silent for the activity timeout is pinged, and closed with 4201 without an answer",
+)
 def test_a_silent_client_is_pinged_and_then_closed(server: Serving) -> None:
     client = server.client()
     client.subscribe("channel")
@@ -69,6 +73,7 @@ def test_a_client_that_is_gone_without_a_word_is_cut(server: Serving) -> None:
     server.eventually(lambda: open_sockets() == before + 1)
 
 
+@pytest.mark.documented("Connection", "Any frame of the client is a sign of life")
 @pytest.mark.parametrize("sign", SIGNS.values(), ids=SIGNS)
 def test_any_sign_of_life_answers_the_ping(server: Serving, sign: bytes) -> None:
     client = server.client()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +10,7 @@ from time import perf_counter
 
 import pytest
 
+from callboard_protocol import signatures
 from callboard_server import server as server_module
 from support.gate import Gate
 from support.serving import Serving, nothing_left, serving
@@ -65,6 +67,10 @@ def stop_in_background(
 # Clients
 
 
+@pytest.mark.documented(
+    "Connection",
+    "When the server ends, clients are told to come back: 4100, or 4200 while it drains",
+)
 def test_clients_are_told_4100_and_closed(server: Serving, pool: ThreadPoolExecutor) -> None:
     clients = [server.client() for _ in range(5)]
     ending = pool.submit(server.background.stop)
@@ -102,6 +108,10 @@ def test_clients_that_never_answer_are_cut(server: Serving, short_waits: None) -
         client.wait_for_end()
 
 
+@pytest.mark.documented(
+    "Connection",
+    "When the server ends, clients are told to come back: 4100, or 4200 while it drains",
+)
 def test_a_drain_spreads_4200_over_its_time(server: Serving, pool: ThreadPoolExecutor) -> None:
     clients = [server.client() for _ in range(6)]
     arrivals = []
@@ -206,3 +216,24 @@ def test_a_request_that_never_ends_is_cut(server: Serving, short_waits: None, se
     server.background.stop()
     assert perf_counter() - began < 2
     peer.wait_for_end()
+
+
+def test_members_sent_away_together_do_not_hear_of_the_others_leaving(
+    server: Serving, pool: ThreadPoolExecutor, short_waits: None
+) -> None:
+    """Else a member list would empty itself at every restart, with the square of its length."""
+    members = [server.client() for _ in range(3)]
+    for number, member in enumerate(members):
+        data = json.dumps({"user_id": f"user-{number}"})
+        string = signatures.channel_string(member.socket_id, "presence-a", data)
+        auth = signatures.auth("app-key", "app-secret", string)
+        member.subscribe("presence-a", auth=auth, channel_data=data)
+    for number, member in enumerate(members):
+        for _ in members[number + 1 :]:
+            member.read_event("pusher_internal:member_added")
+    stopping = stop_in_background(server, pool)
+    for member in members:
+        *said, close = member.read_frames_until_close()
+        assert [frame.json()["event"] for frame in said] == ["pusher:error"]
+        assert close.close_code == 4100
+    stopping.result(10)

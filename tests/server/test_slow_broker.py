@@ -33,10 +33,10 @@ class Doors:
     def _door(
         self, name: str, method: Callable[..., Awaitable[Any]]
     ) -> Callable[..., Awaitable[Any]]:
-        async def wait_and_call(*arguments: Any) -> Any:
+        async def wait_and_call(*arguments: Any, **options: Any) -> Any:
             self._loop = asyncio.get_running_loop()
             await self._opened[name].wait()
-            return await method(*arguments)
+            return await method(*arguments, **options)
 
         return wait_and_call
 

@@ -42,6 +42,9 @@ def subscribe_private(client: WebSocketPeer, channel: str, channel_data: str | N
     client.subscribe(channel, **data)
 
 
+@pytest.mark.documented(
+    "Connection", "The first frame is `connection_established` with socket id and activity timeout"
+)
 def test_the_first_frame_is_connection_established(server: Serving) -> None:
     client = server.websocket().upgraded()
     message = client.read_event("pusher:connection_established")
@@ -57,6 +60,9 @@ def test_the_first_frame_is_connection_established(server: Serving) -> None:
 # Not a message
 
 
+@pytest.mark.documented(
+    "Connection", "What is not a message is answered with `pusher:error`, and the connection stays"
+)
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -158,6 +164,9 @@ def test_many_wrong_messages_in_one_piece_are_answered_one_by_one(client: WebSoc
 # Not text
 
 
+@pytest.mark.documented(
+    "Connection", "Binary frames are not supported: an error, and the connection stays"
+)
 def test_a_binary_message_is_an_error_and_nothing_more(client: WebSocketPeer) -> None:
     assert_answered(client, frame(BINARY, b"\x00\xff"), "Binary frames are not supported")
     whole = b"".join(fragments(b"\x00", b"\xff", b'{"event":"pusher:ping"}', opcode=BINARY))
@@ -167,6 +176,9 @@ def test_a_binary_message_is_an_error_and_nothing_more(client: WebSocketPeer) ->
 # Signs of life
 
 
+@pytest.mark.documented(
+    "Connection", "`pusher:ping` is answered with `pusher:pong`, a WebSocket ping with a pong"
+)
 @pytest.mark.parametrize("payload", [b"", b"payload", b"\x00\xff" * 62])
 def test_a_ping_is_answered_with_its_payload(client: WebSocketPeer, payload: bytes) -> None:
     client.send(frame(PING, payload))
@@ -179,6 +191,9 @@ def test_an_unasked_pong_is_no_message(client: WebSocketPeer) -> None:
     assert client.still_up()
 
 
+@pytest.mark.documented(
+    "Connection", "`pusher:ping` is answered with `pusher:pong`, a WebSocket ping with a pong"
+)
 @pytest.mark.parametrize("data", [{}, "", "{}", None, 7, []])
 def test_pusher_ping_is_answered(client: WebSocketPeer, data: Any) -> None:
     client.send(text_frame({"event": "pusher:ping", "data": data}))

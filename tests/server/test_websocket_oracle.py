@@ -63,7 +63,7 @@ def ours(pieces: list[bytes], monkeypatch: pytest.MonkeyPatch) -> Understood:
 
     soon: list[Callable[[], None]] = []
     deadlines = Deadlines(0.0)
-    hub = Hub(MemoryBroker(), Flusher(soon.append, lambda: 0.0), deadlines, lambda: 0.0)
+    hub = Hub(MemoryBroker(lambda: 0.0), Flusher(soon.append, lambda: 0.0), deadlines, lambda: 0.0)
     configured = Settings(max_message_bytes=LIMIT)
     wire = Wire()
     with monkeypatch.context() as patch:

@@ -57,6 +57,9 @@ def refused(server: Serving, code: int, target: str) -> tuple[WebSocketPeer, str
     return client, text
 
 
+@pytest.mark.documented(
+    "Connection", "A refused connection is told 4001, 4003, 4005, 4006 or 4007 behind its handshake"
+)
 @pytest.mark.parametrize(("target", "code", "reason"), REFUSED)
 def test_a_refusal_is_an_error_and_a_close_of_one_code(
     server: Serving, target: str, code: int, reason: str
@@ -67,6 +70,9 @@ def test_a_refusal_is_an_error_and_a_close_of_one_code(
     assert client.read_rest() == b"", "both have said goodbye"
 
 
+@pytest.mark.documented(
+    "Connection", "A connection over the quota is told 4004 until another leaves"
+)
 def test_one_connection_over_the_quota_is_refused_until_another_leaves(server: Serving) -> None:
     first = server.websocket("/app/small").established()
     refused(server, 4004, "/app/small")
@@ -79,6 +85,7 @@ def test_one_connection_over_the_quota_is_refused_until_another_leaves(server: S
     server.websocket("/app/small").established()
 
 
+@pytest.mark.documented("Connection", "Protocol versions 5, 6 and 7 are spoken")
 @pytest.mark.parametrize(
     "query", ["protocol=5", "protocol=6", "protocol=7", "", "client=js&flash=false&protocol=7&x"]
 )
