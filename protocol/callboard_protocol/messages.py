@@ -161,10 +161,13 @@ def parse_member(channel_data: str) -> Member:
     if not isinstance(data, dict):
         raise BadMessage(f"Invalid channel_data: expected an object, got {json_type(data)}")
     user_id = data.get("user_id")
-    if isinstance(user_id, int | float) and not isinstance(user_id, bool):
-        user_id = orjson.dumps(user_id).decode()
+    # A float, as orjson also reads a whole number of more than 64 bits, is nobody's id.
+    if isinstance(user_id, int) and not isinstance(user_id, bool):
+        user_id = str(user_id)
     if not isinstance(user_id, str) or not user_id:
         found = "nothing" if "user_id" not in data else json_type(user_id)
+        if isinstance(user_id, float):
+            found = "a number that is no whole one of 64 bits"
         found = "an empty string" if user_id == "" else found
         raise BadMessage(f"Invalid channel_data: user_id must be a non-empty string, got {found}")
     if len(user_id) > MAX_USER_ID_LENGTH:

@@ -52,6 +52,7 @@ OVER_QUOTA: Final = Refusal(4004, "Account over quota: the app has reached its m
 NOT_AUTHORIZED_IN_TIME: Final = Refusal(4009, "Connection not authorized within timeout")
 TERMINATED: Final = Refusal(4009, "Connection terminated: the app ended this user's connections")
 OVER_CAPACITY: Final = Refusal(4100, "Server is shutting down or over capacity")
+INTERNAL_ERROR: Final = Refusal(4100, "Server error: please reconnect")
 TOO_SLOW: Final = Refusal(4100, "Connection reads too slowly: its outgoing buffer is full")
 RECONNECT: Final = Refusal(4200, "Please reconnect immediately")
 NO_PONG: Final = Refusal(4201, "Pong reply not received in time")

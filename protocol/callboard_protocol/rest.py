@@ -14,7 +14,6 @@ from typing import Any, Final, Protocol
 import orjson
 
 from callboard_protocol.channels import (
-    MAX_USER_ID_LENGTH,
     PRESENCE,
     SERVER_TO_USER_PREFIX,
     channel_name_fault,
@@ -303,7 +302,9 @@ def _publish_fault(channel: str, limits: EventLimits) -> str | None:
     An app's limit is about the names it gives; a user's channel is as long as an id may be.
     """
     if channel.startswith(SERVER_TO_USER_PREFIX):
-        return channel_name_fault(channel[1:], len(SERVER_TO_USER_PREFIX[1:]) + MAX_USER_ID_LENGTH)
+        user_id = channel.removeprefix(SERVER_TO_USER_PREFIX)
+        fault = user_id_fault(user_id) if user_id else "id is empty"
+        return fault and f"Invalid channel name {channel[:200]!r}: the user's {fault}"
     return channel_name_fault(channel, limits.max_channel_name_length)
 
 

@@ -12,6 +12,7 @@ other subscribers do not notice.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable
@@ -32,6 +33,9 @@ logger = logging.getLogger("callboard.server")
 # Asking an enumeration for a member costs seven times what a name of the module does.
 _OPEN: Final = State.OPEN
 _PINGED: Final = State.PINGED
+
+#: After so many channels of a client that has gone the others get a turn.
+_LEAVES_PER_TURN: Final = 256
 
 #: How long a client has to answer a close before its transport is cut, in seconds.
 CLOSE_TIMEOUT_SECONDS = 5.0
@@ -61,6 +65,7 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
+        "_authorization",
         "_held",
         "_held_bytes",
         "app",
@@ -115,8 +120,10 @@ class Connection:
         hub.connections[self.socket_id] = self
         hub.transient.discard(outlet)
         hub.deadlines.set(self, settings.activity_timeout_seconds)
+        self._authorization: _Authorization | None = None
         if app.user_authentication_timeout_seconds is not None:
-            hub.deadlines.set(_Authorization(self), app.user_authentication_timeout_seconds)
+            self._authorization = _Authorization(self)
+            hub.deadlines.set(self._authorization, app.user_authentication_timeout_seconds)
         established = messages.connection_established(
             self.socket_id, settings.activity_timeout_seconds
         )
@@ -206,6 +213,10 @@ class Connection:
         if self.live:
             self._close(b"", code, reason)
 
+    def cut(self) -> None:
+        """End at once, because nothing can be written any more."""
+        self.outlet.abort()
+
     def closed_by_client(self, farewell: bytes) -> None:
         """The client has said goodbye; ``farewell`` is the transport's answer to it."""
         if self.live:
@@ -216,6 +227,7 @@ class Connection:
         was_live = self.live
         self.state = step(self.state, Event.LOST)
         self.hub.deadlines.cancel(self)
+        # After it nothing may be written, and uvloop would raise.
         self.write = _discard
         self.outbox = self._held = None
         if was_live:
@@ -257,6 +269,9 @@ class Connection:
 
     def _depart(self) -> None:
         """Leave this process's channels at once, and then the cluster's."""
+        if self._authorization is not None:
+            self.hub.deadlines.cancel(self._authorization)
+            self._authorization = None
         self.hub.connections.pop(self.socket_id, None)
         left, self.channels = self.channels, {}
         for channel in left:
@@ -268,8 +283,10 @@ class Connection:
 
     async def _leave(self, channels: list[str], user: User | None) -> None:
         broker = self.hub.broker
-        for channel in channels:
+        for place, channel in enumerate(channels, start=1):
             await leave_channel(self, channel, provisional=True)
+            if place % _LEAVES_PER_TURN == 0:
+                await asyncio.sleep(0)
         if user is not None:
             await broker.sign_out(self.app.id, self.socket_id, user.user_id)
         await broker.disconnect(self.app.id)
@@ -286,7 +303,8 @@ async def leave_channel(connection: Connection, channel: str, *, provisional: bo
     provisional = provisional and hub.observer.wants_transitions(app)
     left = await hub.broker.leave(subscription, provisional=provisional)
     hub.transitions(app, left.transitions)
-    await hub.counts.changed(app, channel, left.subscription_count)
+    if not hub.farewell:
+        await hub.counts.changed(app, channel, left.subscription_count)
 
 
 class _Authorization:

@@ -8,8 +8,11 @@ costs one attribute (:attr:`Deadlines.tick`), not a timer.
 
 from __future__ import annotations
 
+import logging
 from math import ceil
 from typing import Protocol
+
+logger = logging.getLogger("callboard.server")
 
 #: Seconds between two ticks: how late a deadline may be noticed.
 TICK_SECONDS = 0.25
@@ -75,4 +78,8 @@ class Deadlines:
             for item in self._buckets.pop(tick, set()):
                 if item.due == tick:
                     item.due = None
-                    item.overdue()
+                    try:
+                        item.overdue()
+                    except Exception:
+                        # One item's fault is not the others'.
+                        logger.exception("a deadline could not be kept")

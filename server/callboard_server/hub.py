@@ -8,6 +8,7 @@ subscriber, it is left in an outbox, and nothing else.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
@@ -28,6 +29,8 @@ from callboard_server.subscription_counts import SubscriptionCounts
 #: Builds a wire form of an event's JSON text, such as a WebSocket text frame.
 Encode = Callable[[bytes], bytes]
 
+
+logger = logging.getLogger("callboard.server")
 
 #: How long the end waits for what waits for the broker, in seconds.
 _STOP_SECONDS = 1.0
@@ -125,6 +128,8 @@ class Hub:
 
     def user_changed(self, app_id: str, user_id: str, online: bool, serial: Serial) -> None:
         """Tell this process's watchers that a user came online or went offline."""
+        if self.farewell:
+            return
         self.users.changed(app_id, user_id, online, serial)
 
     def terminate(self, app_id: str, user_id: str) -> None:
@@ -197,5 +202,10 @@ class Hub:
         task = step(coroutine)
         if task is not None:
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("work for a client failed", exc_info=task.exception())

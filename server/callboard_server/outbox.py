@@ -13,9 +13,12 @@ the flush calls the transport's own write.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol, cast
+
+logger = logging.getLogger("callboard.server")
 
 #: How long one flush may hold the loop, in seconds.
 SLICE_SECONDS = 0.002
@@ -39,6 +42,9 @@ class Flushable(Protocol):
 
     def hold(self, data: bytes) -> None:
         """Keep ``data`` until the transport takes more."""
+
+    def cut(self) -> None:
+        """End it at once: what it was to be sent could not be written."""
 
 
 class Flusher:
@@ -93,20 +99,28 @@ class Flusher:
     def _run(self) -> None:
         queue = self._queue
         end = self._time() + SLICE_SECONDS
-        while queue:
-            for _ in range(min(_LOOK_EVERY, len(queue))):
-                connection = queue.popleft()
-                outbox = connection.outbox
-                connection.outbox = None
-                if outbox is None:
-                    continue
-                data = b"".join(outbox) if type(outbox) is list else cast("bytes", outbox)
-                if connection.paused:
-                    connection.hold(data)
-                else:
-                    connection.write(data)
-            if self._time() >= end:
-                break
-        self._scheduled = False
-        if queue:
-            self._schedule()
+        connection: Flushable | None = None
+        try:
+            while queue:
+                for _ in range(min(_LOOK_EVERY, len(queue))):
+                    connection = queue.popleft()
+                    outbox = connection.outbox
+                    connection.outbox = None
+                    if outbox is None:
+                        continue
+                    data = b"".join(outbox) if type(outbox) is list else cast("bytes", outbox)
+                    if connection.paused:
+                        connection.hold(data)
+                    else:
+                        connection.write(data)
+                if self._time() >= end:
+                    break
+        except Exception:
+            # One connection's fault is not the others'.
+            logger.exception("a write failed")
+            if connection is not None:
+                connection.cut()
+        finally:
+            self._scheduled = False
+            if queue:
+                self._schedule()

@@ -29,6 +29,7 @@ from callboard_server.handlers import receive
 from callboard_server.hub import Hub
 from callboard_server.settings import AppSettings, Settings
 
+logger = logging.getLogger("callboard.server")
 #: The library's own word on each connection is not ours to repeat.
 _library_logger = logging.getLogger("callboard.server.websockets")
 _library_logger.setLevel(logging.CRITICAL)
@@ -37,6 +38,9 @@ SUPPORTED_VERSIONS = (5, 6, 7)
 
 #: After so many messages of one client in one piece the others get a turn.
 _MESSAGES_PER_TURN = 256
+
+#: Stands for a fragmented binary message: its first frame was answered, the rest is not kept.
+_SKIPPED = object()
 
 #: A masked control frame with the longest payload.
 _MAX_CONTROL_FRAME_BYTES = 131
@@ -70,9 +74,9 @@ class WebSocket(asyncio.Protocol):
         "_apps",
         "_buffer",
         "_connection",
-        "_fragments",
         "_hub",
         "_library",
+        "_message",
         "_open",
         "_response",
         "_settings",
@@ -92,7 +96,8 @@ class WebSocket(asyncio.Protocol):
         self._buffer = b""
         self._response = b""
         self._library: ServerProtocol | None = None
-        self._fragments: list[bytes] | None = None
+        #: The message whose fragments are being received, if it is to be kept.
+        self._message: bytearray | object | None = None
         #: What is still to come of a message that is thrown away, in bytes.
         self._skip = 0
         self._open = True
@@ -121,7 +126,13 @@ class WebSocket(asyncio.Protocol):
             self._refuse(app, client)
             return
         broker = self._hub.broker
-        if not await broker.connect(app.id, app.max_connections):
+        try:
+            admitted = await broker.connect(app.id, app.max_connections)
+        except Exception:
+            logger.exception("the broker failed to count a connection app=%s", app.id)
+            self._refuse(refusals.INTERNAL_ERROR, client, app)
+            return
+        if not admitted:
             self._refuse(refusals.OVER_QUOTA, client, app)
         elif not self._open:
             await broker.disconnect(app.id)
@@ -202,7 +213,6 @@ class WebSocket(asyncio.Protocol):
             else:
                 self._await_close(data)
             return
-        connection.hear()
         self._read(data)
 
     def pause_writing(self) -> None:
@@ -222,8 +232,10 @@ class WebSocket(asyncio.Protocol):
         self._hub.deadlines.cancel(self)
         self._hub.transient.discard(self)
         self._buffer = b""
-        if self._connection is not None:
-            self._connection.lost()
+        # Neither refers to the other any more, so both are freed at once.
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.lost()
 
     def overdue(self) -> None:
         """The client did not answer the close in time."""
@@ -247,7 +259,7 @@ class WebSocket(asyncio.Protocol):
                 self._transport.pause_reading()
                 asyncio.get_running_loop().call_soon(self._read_on)
                 return
-            messages_left -= 1
+            start = position
             cut = (
                 frames.Cut.OTHER
                 if self._library is not None
@@ -256,23 +268,23 @@ class WebSocket(asyncio.Protocol):
             if isinstance(cut, tuple):
                 payload, position = cut
                 task = self._text(connection, payload)
-                if task is not None:
+            else:
+                end = None
+                if cut is frames.Cut.OTHER:
+                    end = self._whole_frame_end(data, position)
+                if end is None:
                     self._buffer = data[position:]
-                    self._wait_for(task)
                     return
-                continue
-            if cut is frames.Cut.OTHER:
-                end = self._whole_frame_end(data, position)
-                if end is not None:
-                    task = self._through_library(connection, data[position:end])
-                    position = end
-                    if task is not None:
-                        self._buffer = data[position:]
-                        self._wait_for(task)
-                        return
-                    continue
-            self._buffer = data[position:]
-            return
+                position = end
+                task = self._through_library(connection, data[start:end])
+            # A whole frame is a sign of life; bytes of one that never ends are not.
+            if messages_left == _MESSAGES_PER_TURN:
+                connection.hear()
+            messages_left -= 1
+            if task is not None:
+                self._buffer = data[position:]
+                self._wait_for(task)
+                return
         if not connection.live and position < len(data):
             self._await_close(data[position:])
 
@@ -311,26 +323,26 @@ class WebSocket(asyncio.Protocol):
             if isinstance(frame, Frame):
                 task = self._frame(connection, frame)
         # Between messages there is nothing in it that a fresh one does not have.
-        self._library = library if self._fragments is not None else None
+        self._library = library if self._message is not None else None
         return task
 
     def _frame(self, connection: Connection, frame: Frame) -> asyncio.Task[None] | None:
         if frame.opcode is Opcode.BINARY:
-            self._fragments = None if frame.fin else []
             connection.send(messages.error(refusals.BINARY_FRAME))
+            self._message = None if frame.fin else _SKIPPED
         elif frame.opcode is Opcode.TEXT and not frame.fin:
-            self._fragments = [bytes(frame.data)]
+            self._message = bytearray(frame.data)
         elif frame.opcode is Opcode.TEXT:
             return self._text(connection, bytes(frame.data))
-        elif frame.opcode is Opcode.CONT and self._fragments is not None:
-            # A binary message's fragments were answered by its first frame and are not kept.
-            keep = bool(self._fragments)
-            if keep:
-                self._fragments.append(bytes(frame.data))
+        elif frame.opcode is Opcode.CONT:
+            message = self._message
+            if isinstance(message, bytearray):
+                # The library bounds the bytes; one buffer bounds what many small pieces cost.
+                message += frame.data
             if frame.fin:
-                payload = b"".join(self._fragments)
-                self._fragments = None
-                return self._text(connection, payload) if keep else None
+                self._message = None
+                if isinstance(message, bytearray):
+                    return self._text(connection, bytes(message))
         return None
 
     def _wait_for(self, task: asyncio.Task[None]) -> None:

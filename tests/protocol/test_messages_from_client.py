@@ -147,7 +147,6 @@ def test_unsubscribe(data: object) -> None:
         ('{"user_id":0}', Member("0", None)),
         ('{"user_id":-7}', Member("-7", None)),
         ('{"user_id":9007199254740993}', Member("9007199254740993", None)),
-        ('{"user_id":1.5}', Member("1.5", None)),
     ],
 )
 def test_members(channel_data: str, member: Member) -> None:
@@ -167,6 +166,14 @@ def test_members(channel_data: str, member: Member) -> None:
         ('{"user_id":null}', "Invalid channel_data: user_id must be a non-empty string, got null"),
         ('{"user_id":""}', "Invalid channel_data: user_id must be a non-empty string, got an empt"),
         ('{"user_id":true}', "Invalid channel_data: user_id must be a non-empty string, got a boo"),
+        (
+            '{"user_id":1.5}',
+            "Invalid channel_data: user_id must be a non-empty string, got a number",
+        ),
+        (
+            '{"user_id":123456789012345678901234567890}',
+            "Invalid channel_data: user_id must be a non-empty string, got a number that is no",
+        ),
         ('{"user_id":["u"]}', "Invalid channel_data: user_id must be a non-empty string, got an a"),
         ('{"user_id":{}}', "Invalid channel_data: user_id must be a non-empty string, got an obje"),
         ('{"user_id":"u","user_info":' + "[" * 300 + "]" * 300 + "}", "Invalid channel_data: "),

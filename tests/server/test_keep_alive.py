@@ -25,7 +25,6 @@ SIGNS = {
     "rubbish": text_frame("rubbish"),
     "binary": frame(BINARY, b"\x00"),
     "the first fragment": frame(TEXT, b"{", fin=False),
-    "a part of a frame": frame(TEXT, b"x" * 100)[:50],
 }
 
 

@@ -7,6 +7,7 @@ raises :class:`~callboard_protocol.messages.BadMessage` has changed nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -16,6 +17,8 @@ from callboard_server.connection import Connection
 from callboard_server.handlers.client_events import client_event
 from callboard_server.handlers.signin import signin
 from callboard_server.handlers.subscriptions import subscribe, unsubscribe
+
+logger = logging.getLogger("callboard.server")
 
 
 def receive(connection: Connection, text: str) -> asyncio.Task[None] | None:
@@ -37,10 +40,25 @@ async def handle(connection: Connection, message: ClientMessage) -> None:
             await _HANDLERS.get(message.event, _unsupported)(connection, message)
     except BadMessage as mistake:
         if isinstance(mistake, NotAuthorized):
-            # Whoever runs the server would look for a wrong secret in a backend here.
-            app, socket_id = connection.app.id, connection.socket_id
-            connection.hub.refusals.note(message.event, str(mistake), app=app, socket_id=socket_id)
+            _note(connection, message, mistake)
         connection.send(messages.error(str(mistake)))
+    except Exception:
+        logger.exception("a message failed event=%r app=%s", message.event[:100], connection.app.id)
+        connection.end(refusals.INTERNAL_ERROR)
+
+
+def _note(connection: Connection, message: ClientMessage, mistake: NotAuthorized) -> None:
+    """Log what whoever runs the server looks for when a backend has the wrong secret.
+
+    Without what was signed: it may say who somebody is.
+    """
+    connection.hub.refusals.note(
+        message.event,
+        str(mistake).partition(":")[0],
+        app=connection.app.id,
+        socket_id=connection.socket_id,
+        channel=repr(str(messages.parameters(message).get("channel", ""))[:200]),
+    )
 
 
 async def _ping(connection: Connection, message: ClientMessage) -> None:

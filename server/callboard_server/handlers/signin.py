@@ -35,7 +35,13 @@ async def signin(connection: Connection, message: ClientMessage) -> None:
     user = User(named.user_id, named.user_info, named.watchlist[:MAX_WATCHLIST])
     hub, app_id = connection.hub, connection.app.id
     hub.users.begin(connection, app_id, user.user_id, user.watchlist)
-    answer = await hub.broker.sign_in(app_id, connection.socket_id, user.user_id, user.watchlist)
+    try:
+        answer = await hub.broker.sign_in(
+            app_id, connection.socket_id, user.user_id, user.watchlist
+        )
+    except BaseException:
+        hub.users.remove(connection, app_id, user.user_id, user.watchlist)
+        raise
     if not connection.live:
         hub.users.remove(connection, app_id, user.user_id, user.watchlist)
         await hub.broker.sign_out(app_id, connection.socket_id, user.user_id)

@@ -112,6 +112,9 @@ async def _join(connection: Connection, subscription: Subscription) -> Joined | 
         hub.remove(connection, channel)
         limit = connection.app.max_presence_members
         raise BadMessage(refusals.presence_full(channel, limit)) from None
+    except BaseException:
+        hub.remove(connection, channel)
+        raise
     if not connection.live:
         hub.remove(connection, channel)
         await leave_channel(connection, channel, provisional=False)
