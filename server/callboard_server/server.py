@@ -91,7 +91,30 @@ class Server:
             callboard_server.listeners.ListenError: a socket cannot listen, or the certificate
                 cannot be used; nothing is left running.
         """
-        loop = self._loop = asyncio.get_running_loop()
+        self._assemble(asyncio.get_running_loop())
+        await self.broker.start(self.hub)
+        await self._pages.start()
+        self._sweep()
+        try:
+            self._tls = self._load_certificate()
+            for sock in self._plain:
+                await self._listen(sock)
+            for sock in self._encrypted:
+                await self._listen(sock, self._tls)
+        except listeners.ListenError:
+            await self.stop()
+            raise
+        logger.info(
+            "listening addresses=%s tls_addresses=%s unix_socket=%s apps=%d",
+            self.addresses,
+            self.tls_addresses,
+            self.settings.unix_socket,
+            len(self.settings.apps),
+        )
+
+    def _assemble(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Put the parts together: the order is an event's way back, from the broker to the front."""
+        self._loop = loop
         self.deadlines = Deadlines(loop.time())
         self.broker = self._make_broker(loop.time)
         targets = Targets(
@@ -121,25 +144,6 @@ class Server:
             connections=Roster(),
             proxies=TrustedProxies(self.settings.trusted_proxies),
             path_prefix=prefix,
-        )
-        await self.broker.start(self.hub)
-        await self._pages.start()
-        self._sweep()
-        try:
-            self._tls = self._load_certificate()
-            for sock in self._plain:
-                await self._listen(sock)
-            for sock in self._encrypted:
-                await self._listen(sock, self._tls)
-        except listeners.ListenError:
-            await self.stop()
-            raise
-        logger.info(
-            "listening addresses=%s tls_addresses=%s unix_socket=%s apps=%d",
-            self.addresses,
-            self.tls_addresses,
-            self.settings.unix_socket,
-            len(self.settings.apps),
         )
 
     def _load_certificate(self) -> tls.TLS | None:
@@ -199,7 +203,7 @@ class Server:
 
         ``drain_seconds`` (default: the setting) spreads the closes over that time with 4200,
         so that clients go over to another node one after the other; with 0 all are closed at
-        once with 4100, which stock pusher-js answers by coming back in a second. Takes 7
+        once with 4100, which stock pusher-js answers by coming back in a second. Takes 9
         seconds at most beyond the drain. Calls after the first wait for the first.
         """
         if self._stopped is None:

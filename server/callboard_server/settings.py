@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from callboard_protocol.channels import MAX_CHANNEL_NAME_LENGTH, MAX_EVENT_NAME_LENGTH
+from callboard_protocol.rest import MAX_EVENT_PAYLOAD_BYTES
 from callboard_protocol.webhooks import header_fault
 
 #: The development app, accepted on loopback only.
@@ -127,7 +129,7 @@ class AppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = None
     max_event_payload_bytes: Annotated[
         Count, Meta(description="Bytes of an event's `data`, in UTF-8.")
-    ] = 10240
+    ] = MAX_EVENT_PAYLOAD_BYTES
     max_presence_members: Annotated[Count, Meta(description="Users in one presence channel.")] = 100
     max_client_events_per_second: Annotated[
         Count, Meta(description="Client events a second for one connection, more get error 4301.")
@@ -142,9 +144,9 @@ class AppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = None
     max_channel_name_length: Annotated[
         Count, Meta(description="Characters of a channel's name, prefix included.")
-    ] = 164
+    ] = MAX_CHANNEL_NAME_LENGTH
     max_event_name_length: Annotated[Count, Meta(description="Characters of an event's name.")] = (
-        200
+        MAX_EVENT_NAME_LENGTH
     )
     subscription_count_events: Annotated[
         bool,
