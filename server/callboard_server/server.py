@@ -113,7 +113,7 @@ class Server:
         )
 
     def _assemble(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Put the parts together: the order is an event's way back, from the broker to the front."""
+        """Put the parts together, from the broker up to the front."""
         self._loop = loop
         self.deadlines = Deadlines(loop.time())
         self.broker = self._make_broker(loop.time)

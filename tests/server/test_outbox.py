@@ -37,6 +37,9 @@ class Client:
         self._loop.now += self._write_seconds
         self.written.append(data)
 
+    def cut(self) -> None:
+        raise AssertionError("no write fails here")
+
     def hold(self, data: bytes) -> None:
         self.held.append(data)
 

@@ -160,6 +160,21 @@ class TestOneByOne:
         _, headers, body = script.posts[1]
         webhooks.receive(headers, body, key="new-key", secret="new-secret")
 
+    async def test_what_is_queued_goes_out_with_the_settings_of_then(self, script: Script) -> None:
+        webhook = script.webhook(headers={"X-Tenant": "7"})
+        webhook.happen("a", "b")
+
+        webhook.app = AppSettings(id="shop", key="new-key", secret="new-secret")
+        webhook.settings = WebhookSettings(url=URL, headers={"X-Tenant": "8"})
+        webhook.happen("c")
+        await webhook.idle()
+
+        assert script.told == [["a"], ["b"], ["c"]]
+        signers = [("key", "s3cret", "7"), ("key", "s3cret", "7"), ("new-key", "new-secret", "8")]
+        for (_, headers, body), (key, secret, tenant) in zip(script.posts, signers, strict=True):
+            webhooks.receive(headers, body, key=key, secret=secret)
+            assert headers["X-Tenant"] == tenant
+
 
 class TestBatches:
     async def test_what_happens_together_is_one_request(self, script: Script) -> None:
@@ -244,6 +259,55 @@ class TestBatches:
         await webhook.idle()
 
         assert script.told == [["a"], [huge], ["b"]]
+
+    @pytest.mark.parametrize(
+        ("app", "settings"),
+        [
+            ({"secret": "new-secret"}, {}),
+            ({"key": "new-key"}, {}),
+            ({}, {"headers": {"X-Tenant": "8"}}),
+        ],
+    )
+    async def test_a_batch_is_all_of_the_same_settings(
+        self, app: dict[str, Any], settings: dict[str, Any], script: Script
+    ) -> None:
+        webhook = script.webhook(batch=True)
+        webhook.happen("a", "b")
+
+        webhook.app = AppSettings(**{"id": "shop", "key": "key", "secret": "s3cret", **app})
+        webhook.settings = WebhookSettings(**{"url": URL, "batch": True, **settings})
+        webhook.happen("c", "d")
+        await webhook.idle()
+
+        assert script.told == [["a", "b"], ["c", "d"]]
+        (_, first, first_body), (_, second, second_body) = script.posts
+        webhooks.receive(first, first_body, key="key", secret="s3cret")
+        webhooks.receive(second, second_body, key=webhook.app.key, secret=webhook.app.secret)
+        assert "X-Tenant" not in first
+        assert second.get("X-Tenant") == webhook.settings.headers.get("X-Tenant")
+
+    async def test_settings_read_again_without_a_change_split_no_batch(
+        self, script: Script
+    ) -> None:
+        webhook = script.webhook(batch=True)
+        webhook.happen("a")
+
+        webhook.app = AppSettings(id="shop", key="key", secret="s3cret", max_connections=5)
+        webhook.settings = WebhookSettings(url=URL, batch=True)
+        webhook.happen("b")
+        await webhook.idle()
+
+        assert script.told == [["a", "b"]]
+
+    async def test_batches_may_be_given_up_while_events_wait(self, script: Script) -> None:
+        webhook = script.webhook(batch=True)
+        webhook.happen("a", "b")
+
+        webhook.settings = WebhookSettings(url=URL)
+        webhook.happen("c", "d")
+        await webhook.idle()
+
+        assert script.told == [["a", "b"], ["c"], ["d"]]
 
 
 class TestRetries:

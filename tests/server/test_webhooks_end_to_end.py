@@ -236,6 +236,45 @@ class TestAClientThatIsCutOff:
         assert names[2:] == ["member_removed", "channel_vacated"]
 
 
+@pytest.mark.parametrize("drain_seconds", [0, 0.1])
+async def test_the_end_is_told_as_the_leaving_of_all(
+    drain_seconds: float, receiver: WebhookReceiver
+) -> None:
+    webhook = WebhookSettings(url=receiver.url, events=TestAClientThatIsCutOff.PRESENCE)
+    async with serving(webhook) as server, client(server) as one, client(server) as two:
+        for each, user_id in ((one, "7"), (two, "8")):
+            await each.subscribe("presence-c", user_id)
+            await each.subscribe("c")
+        began = await receiver.wait_for_events(4)
+        await asyncio.to_thread(server.stop, drain_seconds)
+
+        told = receiver.events[len(began) :]
+
+    assert [event["user_id"] for event in told if event["name"] == "member_removed"] == ["7", "8"]
+    vacated = [event["channel"] for event in told if event["name"] == "channel_vacated"]
+    assert sorted(vacated) == ["c", "presence-c"]
+    assert len(told) == 4
+
+
+async def test_the_end_is_not_counted_down(receiver: WebhookReceiver) -> None:
+    """Clients are sent away one by one, and none of them is left to be one of fewer."""
+    webhook = WebhookSettings(url=receiver.url)
+    async with (
+        serving(webhook, subscription_count_events=True) as server,
+        client(server) as one,
+        client(server) as two,
+        client(server) as three,
+    ):
+        for each in (one, two, three):
+            await each.subscribe("c")
+        began = await receiver.wait_for_events(4)
+        await asyncio.to_thread(server.stop, 0)
+
+        told = receiver.events[len(began) :]
+
+    assert [event["name"] for event in told] == ["channel_vacated"]
+
+
 async def gone(server: BackgroundServer) -> None:
     """Return once the server has no client."""
     sdk = api(server)

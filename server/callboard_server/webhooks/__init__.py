@@ -11,7 +11,8 @@
    (:mod:`.backoff`); what is dropped is counted and logged, a line a minute at most
    (:mod:`.complaints`).
 5. Where a request may go is decided at the moment of connecting, by the address itself
-   (:mod:`.targets`, :mod:`.posting`).
+   (:mod:`.targets`, :mod:`.posting`); names are looked up where nothing has to wait for an answer
+   that does not come (:mod:`.resolving`).
 """
 
 from __future__ import annotations

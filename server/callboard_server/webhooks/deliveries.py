@@ -38,6 +38,20 @@ class Notice(NamedTuple):
     at: float
 
 
+class _Queued(NamedTuple):
+    """A notice and the settings of its moment, with which it is posted whenever that is."""
+
+    notice: Notice
+    app: AppSettings
+    webhook: WebhookSettings
+
+    def goes_with(self, other: _Queued) -> bool:
+        """Whether one request can hold both."""
+        app, its = self.app, other.app
+        same_signature = (app.key, app.secret) == (its.key, its.secret)
+        return same_signature and self.webhook == other.webhook
+
+
 @dataclass(slots=True)
 class Counts:
     """Events since the start, over all webhooks."""
@@ -80,13 +94,11 @@ class Deliveries:
         self, means: Means, app: AppSettings, webhook: WebhookSettings, place: int
     ) -> None:
         self._means = means
-        self._app = app
-        self._webhook = webhook
         # The rest of a URL is often a secret.
         parts = urlsplit(webhook.url)
         origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._name = f"app={app.id} webhook={place} target={origin}"
-        self._queue: deque[Notice] = deque()
+        self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
         self._in_flight = 0
         self._failures = 0
@@ -107,10 +119,9 @@ class Deliveries:
     def put(self, app: AppSettings, webhook: WebhookSettings, notice: Notice) -> None:
         """Queue an event, and drop the oldest ones if there are too many.
 
-        The settings are those of now: they may have changed since the last event.
+        It is posted with these settings, whatever they are for later events.
         """
-        self._app, self._webhook = app, webhook
-        self._queue.append(notice)
+        self._queue.append(_Queued(notice, app, webhook))
         self._queued_bytes += len(notice.payload)
         overfull = 0
         while len(self._queue) > MAX_QUEUED_EVENTS or (
@@ -129,16 +140,16 @@ class Deliveries:
         if self._rest is not None:
             self._rest.cancel()
 
-    def _take(self) -> Notice:
-        notice = self._queue.popleft()
-        self._queued_bytes -= len(notice.payload)
-        return notice
+    def _take(self) -> _Queued:
+        taken = self._queue.popleft()
+        self._queued_bytes -= len(taken.notice.payload)
+        return taken
 
     # The worker
 
     async def _work(self) -> None:
         while self._queue and not (self._hurried and self._failures):
-            if self._webhook.batch:
+            if self._queue[0].webhook.batch:
                 await self._gather()
             self._drop_expired()
             if self._queue:
@@ -146,7 +157,7 @@ class Deliveries:
 
     async def _gather(self) -> None:
         """Let what happens together come together; what has waited need not wait more."""
-        wait = self._queue[0].at + self._means.timing.batch_window - self._means.time()
+        wait = self._queue[0].notice.at + self._means.timing.batch_window - self._means.time()
         if wait > 0:
             await self._pause(wait)
 
@@ -164,7 +175,7 @@ class Deliveries:
     def _drop_expired(self) -> None:
         oldest = self._means.time() - self._means.timing.retry_for
         expired = 0
-        while self._queue and self._queue[0].at < oldest:
+        while self._queue and self._queue[0].notice.at < oldest:
             self._take()
             expired += 1
         if expired:
@@ -172,16 +183,17 @@ class Deliveries:
 
     def _request(self) -> _Request:
         """Make a request of what is oldest, and sign it."""
-        notices = [self._take()]
-        if self._webhook.batch:
-            size = len(notices[0].payload)
+        first = self._take()
+        notices = [first.notice]
+        if first.webhook.batch:
+            size = len(first.notice.payload)
             while self._queue and len(notices) < MAX_BATCH_EVENTS:
-                size += len(self._queue[0].payload) + 1
-                if size > MAX_BATCH_BYTES:
+                size += len(self._queue[0].notice.payload) + 1
+                if size > MAX_BATCH_BYTES or not self._queue[0].goes_with(first):
                     break
-                notices.append(self._take())
+                notices.append(self._take().notice)
         body = webhooks.body(notices[-1].time_ms, [notice.payload for notice in notices])
-        app, webhook = self._app, self._webhook
+        app, webhook = first.app, first.webhook
         return _Request(
             url=webhook.url,
             headers={**webhook.headers, **webhooks.signed_headers(app.key, app.secret, body)},

@@ -29,7 +29,8 @@ from ipaddress import (
 
 from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
+
+from callboard_server.webhooks.resolving import DetachedResolver
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
@@ -109,7 +110,7 @@ class CheckedResolver(AbstractResolver):
 
     def __init__(self, targets: Targets, resolver: AbstractResolver | None = None) -> None:
         self._targets = targets
-        self._resolver = resolver or ThreadedResolver()
+        self._resolver = resolver or DetachedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
