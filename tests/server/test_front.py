@@ -56,6 +56,24 @@ def test_health_checks_are_pages(server: Serving, path: str) -> None:
         assert peer.read_rest() == b""
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request("GET", "/"),
+        request("GET", "/ready"),
+        request("GET", "/nothing"),
+        request("POST", "/", b"body"),
+        request("GET", "/", None, "Host: another"),
+        numbered(1),
+        b"rubbish\r\n\r\n",
+    ],
+)
+def test_no_answer_tells_what_the_server_is_made_of(server: Serving, sent: bytes) -> None:
+    headers = server.ask(sent).headers
+    assert headers.get("server", "callboard") == "callboard"
+    assert "python" not in str(headers).lower()
+
+
 def test_a_health_check_of_http_1_0_needs_no_host(server: Serving) -> None:
     """Load balancers send no more than this."""
     peer = server.connect()
@@ -161,6 +179,14 @@ def test_a_client_of_http_1_0_gets_no_100_continue(server: Serving) -> None:
     with server.connect() as peer:
         peer.send(request("POST", "/apps/none/x", b"12", "Expect: 100-continue", version="1.0"))
         assert peer.read_answer().status == 404
+
+
+def test_trailers_are_no_headers_of_a_page(server: Serving) -> None:
+    """Two of Host would be malformed; RFC 9110, 6.5.1."""
+    chunked = request("POST", "/nothing", None, "Transfer-Encoding: chunked")
+    trailers = b"Host: y\r\nContent-Encoding: x\r\nExpect: 100-continue\r\n"
+    answer = server.ask(chunked + b"2\r\nab\r\n0\r\n" + trailers + b"\r\n")
+    assert (answer.status, answer.body) == (404, b"404: Not Found")
 
 
 # Keep-alive

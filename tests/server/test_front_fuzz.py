@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from callboard_protocol.frames import BINARY, CONTINUATION, PING
+from callboard_server.front.reader import RequestReader
 from support.serving import Serving, open_sockets, serving
 from support.sockets import request, signed, trigger
 from support.websocket import fragments, frame, text_frame, upgrade
@@ -116,7 +118,10 @@ def valid(draw: st.DrawFn) -> bytes:
         return request("POST", "http://localhost/apps/N/events?x=y", body, *headers)
     chunk = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
     head = request("PUT", "/apps/N", None, *headers, "Transfer-Encoding: chunked")
-    return head + chunk + b"0\r\n\r\n"
+    trailer = draw(
+        st.sampled_from([b"", b"Host: y\r\n", b"Connection: upgrade\r\nUpgrade: websocket\r\n"])
+    )
+    return head + chunk + b"0\r\n" + trailer + b"\r\n"
 
 
 @st.composite
@@ -132,7 +137,7 @@ def numbered(draw: st.DrawFn) -> bytes:
 def test_valid_requests_in_any_pieces_are_answered_in_order(
     server: Serving, parts: list[bytes]
 ) -> None:
-    count = b"".join(parts).count(b"Host: ")
+    count = b"".join(parts).count(b"Host: localhost")
     with server.connect() as peer:
         peer.send(*parts)
         answers = [peer.read_answer() for _ in range(count)]
@@ -140,6 +145,43 @@ def test_valid_requests_in_any_pieces_are_answered_in_order(
             b"Unknown app_id: '%d'\n" % number for number in range(count)
         ]
         assert not peer.buffer
+
+
+names = st.text(string.ascii_letters + "-", min_size=1, max_size=8)
+values = st.text(string.ascii_letters + " ,:", max_size=8)
+fields = st.lists(st.tuples(names, values), max_size=4)
+
+
+@st.composite
+def with_trailers(draw: st.DrawFn) -> tuple[bytes, list[str]]:
+    """Draw a chunked request with trailers, and the names of its headers."""
+    headers = [("H-" + name, value) for name, value in draw(fields)]
+    trailers = [("T-" + name, value) for name, value in draw(fields)]
+    trailers += draw(st.lists(st.just(("X-Forwarded-Proto", "https")), max_size=1))
+    head = request("POST", "/a", None, "Transfer-Encoding: chunked", *_lines(headers))
+    chunks = b"".join(b"1%s\r\nx\r\n" % extension for extension in draw(extensions))
+    end = "".join(f"{line}\r\n" for line in _lines(trailers)).encode()
+    names = ["Host", "Transfer-Encoding", *(name for name, _ in headers)]
+    return head + chunks + b"0\r\n" + end + b"\r\n", names
+
+
+extensions = st.lists(st.sampled_from([b"", b";name=value"]), max_size=3)
+
+
+def _lines(fields: list[tuple[str, str]]) -> list[str]:
+    return [f"{name}: {value}" for name, value in fields]
+
+
+@fuzzed
+@given(st.data())
+def test_no_trailer_becomes_a_header_of_its_request_or_the_next(data: st.DataObject) -> None:
+    drawn = data.draw(st.lists(with_trailers(), min_size=1, max_size=4))
+    reader = RequestReader(1_000)
+    for part in data.draw(pieces(st.just(b"".join(sent for sent, _ in drawn)))):
+        reader.feed(part)
+    assert reader.refusal is None
+    seen = [[name.decode() for name, _ in request.headers] for request in reader.requests]
+    assert seen == [names for _, names in drawn]
 
 
 @fuzzed

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from callboard_server.front import http
-from callboard_server.front.request import MAX_HEAD_BYTES
+from callboard_server.front.reader import RequestReader
+from callboard_server.front.request import MAX_HEAD_BYTES, MAX_HEADERS
 from support.gate import Gate
 from support.serving import Serving, open_sockets, serving
 from support.sockets import Peer, request
+from support.websocket import upgrade
 
 BODY_LIMIT = 20_000
 HEAD_LIMIT = MAX_HEAD_BYTES
@@ -53,9 +55,21 @@ def test_a_head_within_the_limit_is_read(server: Serving) -> None:
         request("GET", f"/apps/none?{'x' * HEAD_LIMIT}"),
         request("GET", f"/{'x' * HEAD_LIMIT}"),
         request("GET", "/apps/none", None, *(f"X-{n}: {n}" for n in range(2_000))),
+        request("GET", "/apps/none", None, *["a:"] * MAX_HEADERS),
+        request("GET", "/", None, *["a:"] * MAX_HEADERS),
+        upgrade("/app/app-key", *["a:"] * MAX_HEADERS),
         request("POST", "/apps/none", b"body", f"X-Padding: {'x' * HEAD_LIMIT}"),
     ],
-    ids=["one header", "target", "target of a page", "many headers", "with a body"],
+    ids=[
+        "one header",
+        "target",
+        "target of a page",
+        "many headers",
+        "one header too many",
+        "one header too many for a page",
+        "one header too many for an upgrade",
+        "with a body",
+    ],
 )
 def test_a_head_over_the_limit_is_431(server: Serving, head: bytes) -> None:
     peer = server.connect()
@@ -97,6 +111,32 @@ def test_what_is_too_long_is_not_kept(server: Serving) -> None:
     finally:
         tracemalloc.stop()
     assert_refused(peer, 431)
+
+
+def test_as_many_headers_as_the_limit_are_read(server: Serving) -> None:
+    headers = ["a:"] * (MAX_HEADERS - 1)  # and Host
+    assert server.ask(request("GET", "/apps/none", None, *headers)).status == 404
+    assert server.ask(request("GET", "/", None, *headers)).status == 200
+    chunked = request("POST", "/apps/none", None, *headers[1:], "Transfer-Encoding: chunked")
+    assert server.ask(chunked + b"0\r\nTrailer: one more\r\n\r\n").status == 404
+
+
+def test_short_headers_of_a_request_that_is_not_whole_hold_no_multiple_of_it(
+    server: Serving,
+) -> None:
+    peers = [server.connect() for _ in range(20)]
+    for peer in peers:
+        peer.send(PLAIN[:-2])
+    server.settle()
+    sent = b"".join(b"%c%c:\r\n" % (97 + n // 26 % 26, 97 + n % 26) for n in range(2_600))
+    tracemalloc.start()
+    try:
+        for peer in peers:
+            peer.send(sent[:13_000])
+        server.settle()
+        assert tracemalloc.get_traced_memory()[0] < 20 * 13_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_endless_trailers_are_431(server: Serving) -> None:
@@ -257,3 +297,18 @@ def test_a_client_that_vanishes_in_the_middle_leaves_nothing(server: Serving) ->
         peer.reset()
     server.settle()
     server.eventually(lambda: open_sockets() == before)
+
+
+def test_many_small_chunks_cost_no_more_than_their_bytes() -> None:
+    reader = RequestReader(max_body_bytes=1_000_000)
+    reader.feed(b"POST /apps/1/events HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    chunks = b"2\r\nab\r\n" * 2_000
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            reader.feed(chunks)
+        assert tracemalloc.get_traced_memory()[0] < 600_000
+    finally:
+        tracemalloc.stop()
+    reader.feed(b"0\r\n\r\n")
+    assert reader.requests.pop().body == b"ab" * 100_000

@@ -48,6 +48,8 @@ MALFORMED = {
         "POST", "/apps/none", None, "Transfer-Encoding: chunked"
     )
     + b"zz\r\n",
+    "length in a trailer": request("POST", "/apps/none", None, "Transfer-Encoding: chunked")
+    + b"0\r\nContent-Length: 5\r\n\r\n",
 }
 
 

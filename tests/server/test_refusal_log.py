@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from callboard_server.front.http import BODY_SECONDS
 from callboard_server.refusal_log import LINES_PER_SECOND, RefusalLog
 from support.serving import Serving, serving
 from support.sockets import request
-from support.websocket import text_frame
+from support.websocket import text_frame, upgrade
 
 
 def test_a_refusal_is_a_line_with_who_where_and_why(caplog: pytest.LogCaptureFixture) -> None:
@@ -65,6 +66,78 @@ def test_refused_requests_are_logged(
     assert f"status={status}" in line
     assert "client=127.0.0.1" in line
     assert said in line
+
+
+CHUNKED = b"POST /apps/a?auth_signature=abc HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "path"),
+    [
+        (b"rubbish\r\n\r\n", 400, "-"),
+        (CHUNKED + b"\r\nzz\r\n", 400, "'/apps/a'"),
+        (CHUNKED + b"Name : value\r\n\r\n", 400, "'/apps/a'"),
+        (CHUNKED + b"a:\r\n" * 200, 431, "'/apps/a'"),
+        (b"GET /apps/a?" + b"x" * 40_000, 431, "'/apps/a'"),
+        (b"GET http://localhost/apps/a?b HTTP/1.1\r\n" + b"a:\r\n" * 200, 431, "'/apps/a'"),
+        (b"POST /apps/a?b HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n", 413, "'/apps/a'"),
+        (b"POST /pre/apps/a?b HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n", 413, "'/apps/a'"),
+        (CHUNKED + b"\r\n180000\r\n" + b"x" * 0x180000, 413, "'/apps/a'"),
+        (request("GET", "/apps/a") + CHUNKED + b"\r\nzz", 400, "'/apps/a'"),
+        (request("GET", "/apps/a") + b"rubbish\r\n\r\n", 400, "-"),
+        (b"CONNECT localhost:80 HTTP/1.1\r\n\r\n", 405, "'localhost:80'"),
+        (upgrade("/app/app-key?b").replace(b"Key: ", b"Key: short"), 400, "'/app/app-key'"),
+        (upgrade("/app/app-key?b").replace(b"n: 13", b"n: 8"), 400, "'/app/app-key'"),
+        (upgrade("/app/app-key?b", "Upgrade: h2c"), 426, "'/app/app-key'"),
+        (upgrade("/pre/app/app-key?b").replace(b"n: 13", b"n: 8"), 400, "'/app/app-key'"),
+    ],
+)
+def test_a_refusal_names_the_path_as_far_as_it_is_known(
+    caplog: pytest.LogCaptureFixture, sent: bytes, status: int, path: str
+) -> None:
+    with serving(path_prefix="/pre") as server, server.connect() as peer:
+        peer.send(sent)
+        while peer.read_answer().status != status:
+            pass
+    (line,) = [message for message in caplog.messages if f"status={status}" in message]
+    assert line.startswith("refused a request client=127.0.0.1")
+    assert f" path={path} " in line
+    assert "abc" not in caplog.text
+
+
+def test_what_follows_a_refused_request_is_no_part_of_its_path(
+    server: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = server.connect()
+    refused = request("POST", "/apps/a", None, *["a:"] * 200)
+    peer.send(refused + request("GET", "/apps/b"))
+    assert peer.read_answer().status == 431
+    assert "path='/apps/a' " in caplog.text
+
+
+def test_a_request_that_does_not_arrive_in_time_is_logged(
+    server: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = server.connect()
+    peer.send(request("POST", "/apps/a?auth_signature=abc", b"body")[:-1])
+    server.skip(BODY_SECONDS + 1)
+    assert peer.read_answer().status == 408
+    (line,) = [message for message in caplog.messages if "status=408" in message]
+    assert "client=127.0.0.1 path='/apps/a' " in line
+
+
+def test_an_upgrade_while_the_server_ends_is_logged(
+    server: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = server.connect()
+    peer.send(upgrade()[:-2])
+    server.settle()
+    server.look(lambda running: setattr(running._front, "closing", True))
+    peer.send(b"\r\n")
+    assert peer.read_answer().status == 503
+    (line,) = [message for message in caplog.messages if "status=503" in message]
+    assert "client=127.0.0.1 path='/app/app-key' " in line
+    assert "Server is ending" in line
 
 
 def test_a_wrong_signature_of_a_subscription_is_logged_without_the_secret(

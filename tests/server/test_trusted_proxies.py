@@ -13,7 +13,7 @@ import pytest
 from callboard_server.background import BackgroundServer
 from callboard_server.client_info import NOBODY, ClientInfo, TrustedProxies
 from callboard_server.settings import AppSettings, Settings
-from support.entrance import SHOP, Answer, Entrance
+from support.entrance import SHOP, Answer, Entrance, signed
 
 SAFE = AppSettings(id="2", key="safe-key", secret="safe-secret", tls_only=True)
 
@@ -206,6 +206,46 @@ class TestAServerBehindAProxy:
     def test_and_to_nobody_else(self, headers: dict[str, str], way: Entrance) -> None:
         assert way.refused(SAFE, headers)[0] == 4000
         assert way.trigger("news", app=SAFE, headers=headers).status == 403
+
+    TRAILERS = b"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n"
+
+    @pytest.mark.parametrize("headers", ["", "X-Forwarded-For: 1.1.1.1\r\n"])
+    def test_does_not_believe_a_trailer(
+        self, headers: str, way: Entrance, stack: ExitStack, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A proxy checks and overwrites headers; trailers may pass it as the client wrote them."""
+        body = b'{"name": "e", "channel": "news", "data": "d"}'
+        path = f"/apps/{SAFE.id}/events"
+        head = f"POST {path}?{signed(SAFE, path, body)} HTTP/1.1\r\nHost: localhost\r\n{headers}"
+        chunk = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(body), body)
+        connection = way.connect()
+
+        for _ in range(2):
+            connection.sendall(head.encode() + chunk + b"0\r\n" + self.TRAILERS + b"\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 403 ")
+
+        stack.close()
+        assert "6.6.6.6" not in caplog.text
+
+    def test_names_the_client_of_a_request_that_was_refused_unread(
+        self, way: Entrance, stack: ExitStack, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        forwarded = b"Content-Length: 9999999\r\nX-Forwarded-For: 1.1.1.1\r\n"
+        connection = way.connect()
+        connection.sendall(b"POST /apps/1/events HTTP/1.1\r\n" + forwarded + b"\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+        stack.close()
+        assert "client=1.1.1.1 path='/apps/1/events' status=413" in caplog.text
+
+    def test_does_not_believe_a_head_that_is_not_whole(
+        self, way: Entrance, stack: ExitStack, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What the proxy has written may be still to come."""
+        connection = way.connect()
+        connection.sendall(b"GET /apps/1 HTTP/1.1\r\nX-Forwarded-For: 6.6.6.6\r\nBad : 1\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+        stack.close()
+        assert "client=127.0.0.1 path='/apps/1' status=400" in caplog.text
 
     def test_names_the_client_in_its_log(
         self, way: Entrance, stack: ExitStack, caplog: pytest.LogCaptureFixture

@@ -215,7 +215,7 @@ class HTTPConnection(asyncio.Protocol):
             if encouragement:
                 self._transport.write(encouragement)
         if reader.refusal is not None:
-            self._refuse(reader.refusal)
+            self._refuse(*reader.refusal)
             return
         limit = BODY_SECONDS if reader.head_complete else HEAD_SECONDS
         if self._time_limit != limit:
@@ -246,7 +246,7 @@ class HTTPConnection(asyncio.Protocol):
         close = context.closing or not request.keep_alive or (self._eof and not behind)
         self._transport.write(context.encoder.encode(response, request, close=close))
         if response.status >= 400:
-            self._note_refusal(response, request)
+            self._note_refusal(request, response)
         self._time_limit = None
         if close:
             self._close()
@@ -290,13 +290,13 @@ class HTTPConnection(asyncio.Protocol):
         ]
         accepted, response = handshake(request.target.decode("latin-1"), headers)
         context, transport = self._context, self._transport
-        if not accepted or context.closing:
-            if accepted:
-                response = context.encoder.encode(
-                    text(503, "Server is ending"), request, close=True
-                )
+        if not accepted:
+            self._note_refusal(request, _parsed(response))
             transport.write(response)
             self._close()
+            return
+        if context.closing:
+            self._give_up(request, text(503, "Server is ending"))
             return
         self._release()
         websocket = WebSocket(transport, context.hub, context.apps, context.settings)
@@ -329,15 +329,24 @@ class HTTPConnection(asyncio.Protocol):
                 self._close()
         elif self._phase is _READING and self._reader.begun and not self._write_paused:
             if not self._reader.requests:
-                response = text(408, "Request timeout: the request did not arrive in time")
-                self._transport.write(self._context.encoder.encode(response, None, close=True))
-                self._close()
+                request = self._reader.unfinished
+                self._unwrap(request)
+                self._give_up(
+                    request, text(408, "Request timeout: the request did not arrive in time")
+                )
         elif self._phase is not _ANSWERING:
             self._transport.abort()
 
-    def _refuse(self, response: Response) -> None:
+    def _give_up(self, request: Request, response: Response) -> None:
+        """Answer, and read nothing more."""
+        self._note_refusal(request, response)
+        self._transport.write(self._context.encoder.encode(response, None, close=True))
+        self._close()
+
+    def _refuse(self, request: Request, response: Response) -> None:
         """Answer, and read on for a moment so that the answer arrives before the end."""
-        self._note_refusal(response, None)
+        self._unwrap(request)
+        self._note_refusal(request, response)
         self._phase = _LINGERING
         self._transport.write(self._context.encoder.encode(response, None, close=True))
         if self._reader.arrived:
@@ -345,17 +354,14 @@ class HTTPConnection(asyncio.Protocol):
         else:
             self._context.deadlines.set(self, LINGER_SECONDS)
 
-    def _note_refusal(self, response: Response, request: Request | None) -> None:
-        client = ClientInfo(self._transport, (), self._context.proxies)
-        path = "-"
-        if request is not None:
-            client = request.client
-            path = repr(request.target.partition(b"?")[0][:200].decode("latin-1"))
+    def _note_refusal(self, request: Request, response: Response) -> None:
+        # The query holds the signature.
+        path = request.target.partition(b"?")[0][:200].decode("latin-1")
         self._context.hub.refusals.note(
             "a request",
             response.body.decode("utf-8", "replace"),
-            client=client.address,
-            path=path,
+            client=request.client.address,
+            path=repr(path) if path else "-",
             status=response.status,
         )
 
@@ -386,3 +392,9 @@ class HTTPConnection(asyncio.Protocol):
 _HOP_BY_HOP: Final = frozenset(
     (b"connection", b"keep-alive", b"content-length", b"transfer-encoding", b"expect", b"upgrade")
 )
+
+
+def _parsed(response: bytes) -> Response:
+    """Return what the log must know of a library's response."""
+    head, _, body = response.partition(b"\r\n\r\n")
+    return Response(int(head.split(b" ", 2)[1]), body)

@@ -32,17 +32,10 @@ class Pages:
     async def start(self) -> None:
         """Build the application; it listens to nothing itself."""
         application = web.Application(middlewares=[_log_failures])
+        application.on_response_prepare.append(_leave_out_server)
         application.router.add_get("/", self._root)
         application.router.add_get("/ready", self._readiness)
-        self._runner = web.AppRunner(
-            application,
-            access_log=None,
-            logger=_library_logger,
-            shutdown_timeout=1.0,
-            # The front has bounded the head already.
-            max_line_size=MAX_HEAD_BYTES,
-            max_field_size=MAX_HEAD_BYTES,
-        )
+        self._runner = web.AppRunner(application, shutdown_timeout=1.0)
         await self._runner.setup()
         self._server = self._runner.server
 
@@ -54,7 +47,15 @@ class Pages:
     def take(self, transport: asyncio.Transport, request: bytes) -> None:
         """Answer one whole request on ``transport`` and close it."""
         assert self._server is not None  # noqa: S101 - started before the front listens
-        handler = self._server()
+        handler = _PageHandler(
+            self._server,
+            loop=asyncio.get_running_loop(),
+            access_log=_library_logger,
+            logger=_library_logger,
+            # The front has bounded the head already.
+            max_line_size=MAX_HEAD_BYTES,
+            max_field_size=MAX_HEAD_BYTES,
+        )
         transport.set_protocol(handler)
         handler.connection_made(transport)
         handler.data_received(request)
@@ -69,6 +70,22 @@ class Pages:
         return web.json_response({"ready": False, "reason": "the server is ending"}, status=503)
 
 
+class _PageHandler(web.RequestHandler):
+    """aiohttp's protocol, which does not tell its version when it finds a request malformed."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        response = super().handle_error(request, status, exc, message)
+        # For such a request the application's signal is not sent.
+        response.headers["Server"] = "callboard"
+        return response
+
+
 @web.middleware
 async def _log_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
@@ -78,3 +95,8 @@ async def _log_failures(request: web.Request, handler: Handler) -> web.StreamRes
     except Exception:
         logger.exception("a page failed path=%r", request.path)
         raise web.HTTPInternalServerError from None
+
+
+async def _leave_out_server(request: web.Request, response: web.StreamResponse) -> None:
+    """Strangers need not know the versions of what is used here (RFC 9110, 10.2.4)."""
+    response.headers.popall("Server", None)

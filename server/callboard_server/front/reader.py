@@ -17,6 +17,7 @@ import httptools
 
 from callboard_server.front.request import (
     MAX_HEAD_BYTES,
+    MAX_HEADERS,
     Request,
     Response,
     head_bytes,
@@ -49,6 +50,7 @@ class RequestReader:
     )
 
     head_complete: bool
+    _body: bytes | bytearray
     _rest_checked: bool
 
     def __init__(self, max_body_bytes: int) -> None:
@@ -56,8 +58,8 @@ class RequestReader:
         self.requests: deque[Request] = deque()
         #: The request that asks for a WebSocket, and the bytes that follow it.
         self.upgrade: tuple[Request, bytes] | None = None
-        #: The answer to what cannot be read on.
-        self.refusal: Response | None = None
+        #: What cannot be read on, as far as it is known, and the answer to it.
+        self.refusal: tuple[Request, Response] | None = None
         #: Whether the request that was refused has arrived in full.
         self.arrived = False
         #: Bytes fed since a request was whole or a body went on: what the parser may be keeping.
@@ -69,6 +71,15 @@ class RequestReader:
     def begun(self) -> bool:
         """Whether a part of a request that is not whole yet has been read."""
         return self._head_bytes > 0
+
+    @property
+    def unfinished(self) -> Request:
+        """The request that is not whole yet, for the log: its target and headers so far.
+
+        The headers are missing until all are there: what a proxy has written stands last.
+        """
+        headers = self._headers if self.head_complete else []
+        return Request("", origin_form(self._target), "1.1", headers)
 
     @property
     def _overlong(self) -> bool:
@@ -127,13 +138,20 @@ class RequestReader:
     # httptools callbacks
 
     def on_url(self, target: bytes) -> None:
-        self._target += target
         self._head_bytes += len(target)
+        if self.refusal is None:
+            self._target += target
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value) + 4
-        if self.refusal is None:
-            self._headers.append((name, value))
+        # Behind the head it is a trailer, which must not be taken for a header: whoever checks the
+        # headers on their way here, such as a proxy, has not seen it (RFC 9110, 6.5.1).
+        if self.refusal is not None or self.head_complete:
+            return
+        if len(self._headers) == MAX_HEADERS:
+            self._refuse(text(431, f"Request head too large: more than {MAX_HEADERS} headers"))
+            return
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.head_complete = True
@@ -146,20 +164,26 @@ class RequestReader:
         if self._body_bytes > self._max_body_bytes:
             self._refuse_body()
         elif self.refusal is None:
-            self._body.append(body)
+            if not self._body:
+                self._body = body
+            else:
+                # One buffer, since many small chunks would cost many times their bytes.
+                if isinstance(self._body, bytes):
+                    self._body = bytearray(self._body)
+                self._body += body
 
     def on_message_complete(self) -> None:
         if self.refusal is not None:
             self.arrived = True
             return
-        parser, body = self._parser, self._body
+        parser = self._parser
         self.requests.append(
             Request(
                 parser.get_method().decode("latin-1"),
                 origin_form(self._target),
                 parser.get_http_version(),
                 self._headers,
-                body[0] if len(body) == 1 else b"".join(body),
+                bytes(self._body),
                 parser.should_keep_alive(),
             )
         )
@@ -172,7 +196,7 @@ class RequestReader:
         self._head_bytes = 0
         self.head_complete = False
         self._rest_checked = False
-        self._body: list[bytes] = []
+        self._body = b""
         self._body_bytes = 0
 
     def _upgraded(self, behind: memoryview) -> list[bytes | memoryview]:
@@ -181,7 +205,8 @@ class RequestReader:
             return []
         request = self.requests.pop()
         if request.method == "CONNECT":
-            self._refuse(text(405, "Method not allowed: this is no proxy", "Allow: GET, POST"))
+            response = text(405, "Method not allowed: this is no proxy", "Allow: GET, POST")
+            self._refuse(response, request)
             return []
         wanted = (request.header(b"upgrade") or b"").lower()
         # RFC 9110, 7.8: HTTP/1.0 has no upgrades; RFC 6455, 4.1: it must be a GET.
@@ -200,8 +225,8 @@ class RequestReader:
         limit = self._max_body_bytes
         self._refuse(text(413, f"Request body too large: more than {limit} bytes"))
 
-    def _refuse(self, response: Response) -> None:
+    def _refuse(self, response: Response, request: Request | None = None) -> None:
         if self.refusal is None:
-            self.refusal = response
-            self._headers.clear()
-            self._body.clear()
+            self.refusal = (request or self.unfinished, response)
+            self._headers = []
+            self._body = b""

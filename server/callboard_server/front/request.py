@@ -13,6 +13,8 @@ from callboard_server.client_info import NOBODY, ClientInfo
 
 #: Request line and headers; more is 431.
 MAX_HEAD_BYTES: Final = 16 * 1024
+#: More is 431: in memory a short header takes many times its bytes.
+MAX_HEADERS: Final = 100
 
 
 class Request(msgspec.Struct, gc=False):
