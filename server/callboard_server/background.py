@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field
 from types import TracebackType
 
 import uvloop
@@ -14,11 +17,24 @@ from callboard_server.server import Server
 from callboard_server.settings import Settings
 
 
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """What the thread and its owner tell each other."""
+
+    #: By the thread: the server listens, or why it does not.
+    ready: Future[tuple[asyncio.AbstractEventLoop, Server]] = field(default_factory=Future)
+    #: By the owner: the server shall end, and in how many seconds its clients (None: the setting).
+    ending: Future[float | None] = field(default_factory=Future)
+    #: By the thread, as the last thing: nothing is left, or what went wrong at the end.
+    ended: Future[None] = field(default_factory=Future)
+
+
 class BackgroundServer:
     """Runs a :class:`~callboard_server.server.Server` on its own loop and thread.
 
     The same code path as the command's, without signal handlers, environment or output. Use as
-    a context manager, or call :meth:`start` and :meth:`stop`.
+    a context manager, or call :meth:`start` and :meth:`stop`; also from a coroutine, whose loop
+    waits meanwhile.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -26,6 +42,7 @@ class BackgroundServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._server: Server | None = None
+        self._life = _Life()
 
     def __enter__(self) -> BackgroundServer:
         self.start()
@@ -61,33 +78,31 @@ class BackgroundServer:
 
         Raises:
             callboard_server.listeners.ListenError: the address cannot be listened on, or the
-                certificate cannot be used.
+                certificate cannot be used; neither thread nor socket is left.
         """
-        if self._server is not None:
+        if self._thread is not None:
             raise RuntimeError("the server is already running")
-        bound = sockets.bind(self.settings)
-        loop = uvloop.new_event_loop()
-        server = Server(self.settings, bound.plain, tls_sockets=bound.tls)
+        life = self._life = _Life()
+        thread = threading.Thread(target=self._live, args=(life,), name="callboard", daemon=True)
+        thread.start()
         try:
-            loop.run_until_complete(server.start())
+            self._loop, self._server = life.ready.result()
         except BaseException:
-            loop.close()
+            # Without an error of the thread's own this is Ctrl-C, and the server may be starting.
+            life.ending.set_result(0.0)
+            thread.join()
             raise
-        self._loop, self._server = loop, server
-        self._thread = threading.Thread(target=loop.run_forever, name="callboard", daemon=True)
-        self._thread.start()
+        self._thread = thread
 
     def stop(self, drain_seconds: float | None = None) -> None:
         """Stop, as :meth:`Server.stop` does, and return once the thread has ended."""
-        loop, thread, server = self._loop, self._thread, self._server
-        if loop is None or thread is None or server is None:
+        thread, life = self._thread, self._life
+        if thread is None:
             return
         self._loop = self._thread = self._server = None
-        asyncio.run_coroutine_threadsafe(server.stop(drain_seconds), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
+        life.ending.set_result(drain_seconds)
         thread.join()
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+        life.ended.result()
 
     def reload(self, settings: Settings) -> None:
         """Take over settings, as :meth:`Server.reload` does, and return once it is done."""
@@ -104,3 +119,21 @@ class BackgroundServer:
         if self._loop is None:
             raise RuntimeError("the server is not running: call start() first")
         asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+
+    def _live(self, life: _Life) -> None:
+        # All of it in here: the thread that starts the server may have a loop running already.
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve(life))
+        except BaseException as error:
+            told = life.ended if life.ready.done() else life.ready
+            told.set_exception(error)
+        else:
+            life.ended.set_result(None)
+
+    async def _serve(self, life: _Life) -> None:
+        with closing(sockets.bind(self.settings)) as bound:
+            server = Server(self.settings, bound.plain, tls_sockets=bound.tls)
+            await server.start()
+            life.ready.set_result((asyncio.get_running_loop(), server))
+            await server.stop(await asyncio.wrap_future(life.ending))
