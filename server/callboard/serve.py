@@ -27,9 +27,10 @@ from callboard import open_files, ports_file
 from callboard.announcement import announce
 from callboard.configuration import refuse_built_in_credentials
 from callboard.reloading import Load, Reloading
-from callboard_server import listeners
+from callboard_server import listeners, unix_socket
 from callboard_server import sockets as server_sockets
 from callboard_server.settings import Settings
+from callboard_server.unix_socket import UnixSocket
 
 if TYPE_CHECKING:
     from callboard_server.server import Server
@@ -66,8 +67,15 @@ def run(
         raise
     # Clients of a server that is being restarted are not refused while the rest is loaded: the
     # kernel lets them wait.
-    for sock in (*sockets.plain, *sockets.tls):
-        sock.listen(_BACKLOG)
+    for sock in sockets:
+        try:
+            sock.listen(_BACKLOG)
+        except OSError as error:
+            address = sock.getsockname()
+            sockets.close()
+            if isinstance(sock, UnixSocket):
+                raise unix_socket.explain(sock.path, error) from None
+            raise listeners.explain(error, *address[:2]) from None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(
             serve_until_signal(

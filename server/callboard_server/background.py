@@ -6,13 +6,13 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
 import uvloop
 
-from callboard_server import sockets
+from callboard_server import listeners, sockets
 from callboard_server.server import Server
 from callboard_server.settings import Settings
 
@@ -87,10 +87,13 @@ class BackgroundServer:
         thread.start()
         try:
             self._loop, self._server = life.ready.result()
-        except BaseException:
+        except BaseException as error:
             # Without an error of the thread's own this is Ctrl-C, and the server may be starting.
             life.ending.set_result(0.0)
             thread.join()
+            if isinstance(error, OSError):  # such as no descriptor left for the loop itself
+                host, port = self.settings.host, self.settings.port
+                raise listeners.explain(error, host, port) from error
             raise
         self._thread = thread
 
@@ -134,6 +137,13 @@ class BackgroundServer:
     async def _serve(self, life: _Life) -> None:
         with closing(sockets.bind(self.settings)) as bound:
             server = Server(self.settings, bound.plain, tls_sockets=bound.tls)
-            await server.start()
+            try:
+                await server.start()
+            except BaseException:
+                # It ends itself only for an address or certificate it cannot use. What it had
+                # not made yet cannot be stopped, and says less than why it failed.
+                with suppress(Exception):
+                    await server.stop(0.0)
+                raise
             life.ready.set_result((asyncio.get_running_loop(), server))
             await server.stop(await asyncio.wrap_future(life.ending))

@@ -157,12 +157,14 @@ class Server:
             return TLSHandshake(self._front, encryption)
 
         _tune(sock)
+        # uvloop closes the socket if it cannot listen, and then it has no address any more.
+        address = sock.getsockname()
         try:
             listener = await self._loop.create_server(connect, sock=sock, backlog=_BACKLOG)
         except OSError as error:
             if isinstance(sock, UnixSocket):
                 raise unix_socket.explain(sock.path, error) from None
-            raise listeners.explain(error, *sock.getsockname()[:2]) from None
+            raise listeners.explain(error, *address[:2]) from None
         self._listeners.append(listener)
 
     async def reload(self, settings: Settings) -> None:

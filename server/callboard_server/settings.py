@@ -302,6 +302,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"{' and '.join(missing)} missing; tls_port, tls_certificate and tls_key go "
                 "together: expected all three or none"
             )
+        if self.tls_port and self.tls_port == self.port:
+            raise ValueError(f"tls_port and port are both {self.port}; each needs its own")
 
     def _check_path_prefix(self) -> None:
         first = self.path_prefix.split("/")[1:2]

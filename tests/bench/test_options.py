@@ -8,7 +8,7 @@ import pytest
 from callboard_bench.options import parse
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-PREFIX = "python -m callboard_bench "
+PREFIX = ".venv/bin/python -m callboard_bench "
 
 
 def documented_commands() -> list[str]:

@@ -599,3 +599,9 @@ class TestAStructureThatGrew:
 
         assert field.from_text(word) == value
         assert field.fault(value) is None
+
+
+def test_two_listeners_need_two_ports(write: WriteFile) -> None:
+    text = "port = 7901\ntls_port = 7901\ntls_certificate = 'c'\ntls_key = 'k'\n" + FILE
+    with pytest.raises(ConfigurationError, match="tls_port and port are both 7901"):
+        load(write(text), {}, {})

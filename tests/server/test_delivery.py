@@ -50,14 +50,6 @@ def test_a_publish_is_encoded_once_for_all_subscribers(monkeypatch: pytest.Monke
     assert len(encoded) == 3
 
 
-def test_a_publish_to_nobody_is_not_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded: list[bytes] = []
-    monkeypatch.setattr(frames, "text_frame", encoded.append)
-    with serving() as server:
-        assert server.ask(trigger("channel", "event", "data")).status == 200
-    assert not encoded
-
-
 # In order for each
 
 

@@ -27,6 +27,8 @@ def clean() -> Iterator[None]:
 
 
 def test_a_hundred_cycles_leave_nothing_and_take_milliseconds() -> None:
+    with BackgroundServer(Settings(port=0)):
+        pass  # The first loop of a process opens two descriptors for signals that stay for good.
     files = len(list(Path("/proc/self/fd").iterdir()))
     began = perf_counter()
     for cycle in range(100):
@@ -105,7 +107,7 @@ def test_a_port_taken_between_binding_and_listening_leaves_nothing() -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(listeners, "bind", bind_and_lose)
-            with pytest.raises((OSError, listeners.ListenError)):
+            with pytest.raises(listeners.ListenError):
                 background.start()
         background.stop()
     with serving() as server:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from callboard_bench.clock import monotonic_ns
-from callboard_bench.contenders import Contender, Server, running
+from callboard_bench.contenders import Contender, Server
 from callboard_bench.figures import Latencies
 from callboard_bench.generator import Await, Count, Finish, Generator, Subscribe, ask_all, merge
 from callboard_bench.keepalive import KeepAlive
@@ -23,6 +23,7 @@ from callboard_bench.probe import Probe
 from callboard_bench.process import Meter, Use
 from callboard_bench.publisher import Publisher
 from callboard_bench.rounds import SHARES, Metric, Round, doubts, shares
+from callboard_bench.scenarios.under_load import under_load
 
 CHANNEL: Final = "bench"
 
@@ -186,19 +187,13 @@ async def saturation(contender: Contender, load: Load) -> Round:
 
 @asynccontextmanager
 async def _stage(contender: Contender, load: Load) -> AsyncIterator[Stage]:
-    generators: list[Generator] = []
-    try:
-        async with running(contender) as server:
-            generators.extend(Generator() for _ in range(load.generators))
-            stage = Stage(server, generators, load)
-            try:
-                await stage.open()
-                yield stage
-            finally:
-                stage.close()
-    finally:
-        for generator in generators:
-            generator.close()
+    async with under_load(contender, load.generators) as (server, generators):
+        stage = Stage(server, generators, load)
+        try:
+            await stage.open()
+            yield stage
+        finally:
+            stage.close()
 
 
 def _values(counted: Window, latencies: Latencies, lag: Latencies) -> dict[str, float]:

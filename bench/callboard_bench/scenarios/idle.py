@@ -10,10 +10,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from callboard_bench.contenders import Contender, Server, running
+from callboard_bench.contenders import Contender, Server
 from callboard_bench.generator import Generator, Subscribe
 from callboard_bench.process import rss_of
 from callboard_bench.rounds import Metric, Round
+from callboard_bench.scenarios.under_load import under_load
 
 _CONNECT_SECONDS: Final = 120.0
 _FIRST: Final = 100
@@ -38,12 +39,8 @@ class Load:
 
 async def run(contender: Contender, load: Load) -> Round:
     """Run one round."""
-    async with running(contender) as server:
-        generator = Generator()
-        try:
-            return await _measure(server, generator, load)
-        finally:
-            generator.close()
+    async with under_load(contender) as (server, (generator,)):
+        return await _measure(server, generator, load)
 
 
 async def _measure(server: Server, generator: Generator, load: Load) -> Round:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from callboard_bench.api import trigger
-from callboard_bench.contenders import Contender, Server, running
+from callboard_bench.contenders import Contender, Server
 from callboard_bench.generator import Answered, Generator, Trigger
 from callboard_bench.process import Meter
 from callboard_bench.rounds import SHARES, Metric, Round, doubts, shares
+from callboard_bench.scenarios.under_load import under_load
 from callboard_bench.stamps import stamped_data
 
 _CHANNEL: Final = "bench-nobody"
@@ -42,12 +43,8 @@ class Load:
 
 async def run(contender: Contender, load: Load) -> Round:
     """Run one round."""
-    async with running(contender) as server:
-        generator = Generator()
-        try:
-            return await _measure(server, generator, load)
-        finally:
-            generator.close()
+    async with under_load(contender) as (server, (generator,)):
+        return await _measure(server, generator, load)
 
 
 async def _measure(server: Server, generator: Generator, load: Load) -> Round:

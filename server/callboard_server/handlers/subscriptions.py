@@ -42,10 +42,10 @@ async def subscribe(connection: Connection, message: ClientMessage) -> None:
         connection.send(messages.presence_succeeded(channel, joined.members))
     if kind.cache:
         connection.send(joined.cached or messages.cache_miss(channel))
-        if joined.cached is None:
-            hub.observer.cache_miss(app, channel)
     hub.confirm_join(connection, channel, joined.serial)
     hub.transitions(app, joined.transitions)
+    if kind.cache and joined.cached is None:
+        hub.observer.cache_miss(app, channel)
     await hub.counts.changed(app, channel, joined.subscription_count)
 
 
