@@ -27,6 +27,8 @@ class _Life:
     ending: Future[float | None] = field(default_factory=Future)
     #: By the thread, as the last thing: nothing is left, or what went wrong at the end.
     ended: Future[None] = field(default_factory=Future)
+    #: Set when the thread has nothing more to do.
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 class BackgroundServer:
@@ -84,13 +86,20 @@ class BackgroundServer:
             raise RuntimeError("the server is already running")
         life = self._life = _Life()
         thread = threading.Thread(target=self._live, args=(life,), name="callboard", daemon=True)
-        thread.start()
         try:
+            try:
+                thread.start()
+            except RuntimeError:
+                life.over.set()  # there is no thread to be had
+                raise
             self._loop, self._server = life.ready.result()
         except BaseException as error:
-            # Without an error of the thread's own this is Ctrl-C, and the server may be starting.
+            # Without an error of the thread's own this is Ctrl-C, at any moment since the thread
+            # was asked for: it may be about to begin, and cannot be joined before it has.
             life.ending.set_result(0.0)
-            thread.join()
+            life.over.wait()
+            if thread.ident is not None:
+                thread.join()
             if isinstance(error, OSError):  # such as no descriptor left for the loop itself
                 host, port = self.settings.host, self.settings.port
                 raise listeners.explain(error, host, port) from error
@@ -133,6 +142,8 @@ class BackgroundServer:
             told.set_exception(error)
         else:
             life.ended.set_result(None)
+        finally:
+            life.over.set()
 
     async def _serve(self, life: _Life) -> None:
         with closing(sockets.bind(self.settings)) as bound:
