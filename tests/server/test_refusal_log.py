@@ -152,3 +152,22 @@ def test_a_wrong_signature_of_a_subscription_is_logged_without_the_secret(
     assert line.startswith("refused pusher:subscribe app=app-id socket_id=")
     assert "Invalid signature" in line
     assert "app-secret" not in line
+
+
+def test_what_was_signed_wrongly_is_not_logged(
+    server: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may say who somebody is; the client itself is told all of it."""
+    client = server.client()
+    for event, data in (
+        ("pusher:signin", {"user_data": '{"id":"ada","user_info":{"email":"ada@example.com"}}'}),
+        (
+            "pusher:subscribe",
+            {"channel": "presence-a", "channel_data": '{"user_id":"ada@example.com"}'},
+        ),
+    ):
+        client.say(event, {**data, "auth": "app-key:wrong"})
+        assert "ada@example.com" in client.read_error()["message"]
+    lines = [message for message in caplog.messages if message.startswith("refused")]
+    assert len(lines) == 2
+    assert "ada" not in "".join(lines)
