@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-# They need Python 3.11 or newer and a package registry; Node only for the interop tests.
+# They need Python 3.11 or newer and a package registry; the interop tests also need Node, and the
+# browser tests Chromium.
 
 PYTHON ?= python3
 VENV   := .venv
