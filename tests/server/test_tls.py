@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from callboard.announcement import announce
 from callboard.cli import main
+from callboard_server import server as server_module
 from callboard_server import sockets
 from callboard_server.background import BackgroundServer
 from callboard_server.front import tls_handshake
@@ -226,6 +227,12 @@ class TestASlowReader:
 
 
 class TestTheEnd:
+    @pytest.fixture(autouse=True)
+    def short_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let those who keep the server waiting do so for a moment only."""
+        monkeypatch.setattr(server_module, "REQUESTS_SECONDS", 0.2)
+        monkeypatch.setattr(server_module, "FAREWELL_SECONDS", 0.2)
+
     def test_clients_are_told(self, authority: Authority, pair: Pair) -> None:
         background = BackgroundServer(settings(pair))
         with background:
@@ -526,6 +533,8 @@ class TestTheCommand:
                     pass
                 assert await asyncio.to_thread(name_of, way) == "second"
         finally:
+            # The end waits for those who are connected.
+            stack.close()
             process.terminate()
             await process.communicate()
         assert process.returncode == 0

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from callboard.announcement import announce
 from callboard.cli import main
+from callboard_server import server as server_module
 from callboard_server import unix_socket
 from callboard_server.background import BackgroundServer
 from callboard_server.listeners import ListenError, is_loopback
@@ -72,7 +73,11 @@ class TestServing:
                 client.hears("news", "by TCP")
             assert json.loads(by_unix.request("GET", "/ready").text) == {"ready": True}
 
-    def test_clients_are_told_of_the_end(self, path: Path, stack: ExitStack) -> None:
+    def test_clients_are_told_of_the_end(
+        self, path: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The client answers the close only when it is asked to.
+        monkeypatch.setattr(server_module, "FAREWELL_SECONDS", 0.2)
         with serving(path):
             client = Entrance(stack, path=str(path)).client()
 
