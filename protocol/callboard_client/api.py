@@ -114,6 +114,18 @@ class ApiClient:
         """Send a signed POST of ``body`` as JSON; ``path`` as for :meth:`get`."""
         return await self._call("POST", path, parameters, orjson.dumps(body))
 
+    async def put(
+        self, path: str, body: object, parameters: Mapping[str, str] = _NO_PARAMETERS
+    ) -> dict[str, Any]:
+        """Send a signed PUT of ``body`` as JSON; ``path`` as for :meth:`get`."""
+        return await self._call("PUT", path, parameters, orjson.dumps(body))
+
+    async def delete(
+        self, path: str, parameters: Mapping[str, str] = _NO_PARAMETERS
+    ) -> dict[str, Any]:
+        """Send a signed DELETE; ``path`` as for :meth:`get`."""
+        return await self._call("DELETE", path, parameters, b"")
+
     async def _call(
         self, method: str, path: str, parameters: Mapping[str, str], body: bytes
     ) -> dict[str, Any]:
@@ -131,7 +143,8 @@ class ApiClient:
             async with self._session.request(
                 method, url, data=body or None, headers=headers, allow_redirects=False
             ) as response:
-                return _answer(response.status, await response.read())
+                retry_after = response.headers.get("Retry-After", "")
+                return _answer(response.status, await response.read(), retry_after)
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = str(error) or f"no answer within {self._timeout.total:g} s"
             raise ApiError(None, f"cannot reach {credentials.base}: {reason}") from None
@@ -142,7 +155,7 @@ def _with_info(parameters: dict[str, str], info: Iterable[str]) -> dict[str, str
     return {**parameters, "info": attributes} if attributes else parameters
 
 
-def _answer(status: int, body: bytes) -> dict[str, Any]:
+def _answer(status: int, body: bytes, retry_after: str) -> dict[str, Any]:
     """Return the object of a 2xx; an empty body counts as an empty one.
 
     Raises:
@@ -150,7 +163,9 @@ def _answer(status: int, body: bytes) -> dict[str, Any]:
     """
     text = body.decode("utf-8", "replace").strip()
     if not 200 <= status < 300:
-        raise ApiError(status, text)
+        # RFC 9110, 10.2.3 allows a date as well, which no such service sends.
+        seconds = int(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
+        raise ApiError(status, text, seconds)
     try:
         answer = orjson.loads(body) if text else {}
     except orjson.JSONDecodeError:

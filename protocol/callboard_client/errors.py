@@ -95,12 +95,16 @@ class ApiError(ClientError):
     """The HTTP API answered other than 2xx with a JSON object.
 
     ``status`` is None when no answer came at all; ``text`` is the service's body.
+    ``retry_after_seconds`` is what its ``Retry-After`` says, if it does.
     """
 
-    def __init__(self, status: int | None, text: str) -> None:
+    def __init__(
+        self, status: int | None, text: str, retry_after_seconds: int | None = None
+    ) -> None:
         super().__init__(status, text)
         self.status = status
         self.text = text
+        self.retry_after_seconds = retry_after_seconds
 
     def __str__(self) -> str:
         if self.status is None:

@@ -17,6 +17,7 @@ class FakeApi:
     def __init__(self) -> None:
         self.status = 200
         self.body = b"{}"
+        self.retry_after: str | None = None
         self.seen: list[tuple[str, str, str, bytes]] = []
         self.content_types: list[str | None] = []
 
@@ -37,4 +38,6 @@ class FakeApi:
         except rest_signature.Unauthorized as error:
             return web.Response(status=401, text=f"{error}\n")
         headers = {"Location": "/elsewhere"} if self.status == 302 else {}
+        if self.retry_after is not None:
+            headers["Retry-After"] = self.retry_after
         return web.Response(status=self.status, body=self.body, headers=headers)

@@ -51,6 +51,14 @@ async def test_any_path_can_be_called(api: FakeApi, api_client: ApiClient) -> No
     assert body == b"{}"
 
 
+async def test_put_and_delete_are_signed_as_the_others(api: FakeApi, api_client: ApiClient) -> None:
+    await api_client.put("/schedules/nightly", {"cron": "0 3 * * *"})
+    await api_client.delete("/schedules/nightly")
+    (method, path, _, body), (second, second_path, _, nothing) = api.seen
+    assert (method, path, body) == ("PUT", "/apps/3/schedules/nightly", b'{"cron":"0 3 * * *"}')
+    assert (second, second_path, nothing) == ("DELETE", "/apps/3/schedules/nightly", b"")
+
+
 async def test_a_proxys_prefix_is_called_but_not_signed(api: FakeApi, host: str) -> None:
     url = f"http://{KEY}:{SECRET}@{host}/proxy/apps/3"
     async with ApiClient(url, clock=lambda: NOW) as client:
@@ -88,6 +96,18 @@ async def test_a_refusal_has_its_status_and_the_services_text(
     assert caught.value.status == status
     assert SECRET not in str(caught.value)
     assert len(api.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("2", 2), ("Wed, 21 Oct 2026 07:28:00 GMT", None), (None, None)]
+)
+async def test_a_refusal_may_say_when_to_come_again(
+    api: FakeApi, api_client: ApiClient, header: str | None, seconds: int | None
+) -> None:
+    api.status, api.retry_after = 429, header
+    with pytest.raises(ApiError) as caught:
+        await api_client.post("/tasks", {"name": "a"})
+    assert caught.value.retry_after_seconds == seconds
 
 
 async def test_an_accepted_call_may_have_no_body(api: FakeApi, api_client: ApiClient) -> None:
