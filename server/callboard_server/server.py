@@ -21,6 +21,7 @@ from callboard_server.brokers.memory import MemoryBroker
 from callboard_server.client_info import TrustedProxies
 from callboard_server.clock import Clock, SystemClock
 from callboard_server.deadlines import TICK_SECONDS, Deadlines
+from callboard_server.fallback.routes import Fallback
 from callboard_server.front.http import FrontContext, HTTPConnection
 from callboard_server.front.pages import Pages
 from callboard_server.front.request import Encoder
@@ -133,6 +134,7 @@ class Server:
         self._pages = Pages(lambda: self._stopped is None)
         prefix = self.settings.path_prefix.encode()
         api = Api(self.apps, self.broker, self.broker, self.broker, self._clock, prefix)
+        fallback = Fallback(self.hub, self.apps, self.settings)
         self._front = FrontContext(
             hub=self.hub,
             apps=self.apps,
@@ -140,6 +142,8 @@ class Server:
             deadlines=self.deadlines,
             encoder=Encoder(self._clock.now),
             handle=api.handle,
+            fallback=fallback.handle,
+            fallback_paths=fallback.paths,
             hand_over=self._pages.take,
             connections=Roster(),
             proxies=TrustedProxies(self.settings.trusted_proxies),

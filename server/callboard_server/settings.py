@@ -242,6 +242,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             pattern=r"\A(/[A-Za-z0-9._~-]+)*\Z",
         ),
     ] = ""
+    fallback_path_prefix: Annotated[
+        str,
+        Meta(
+            description="How the paths of HTTP streaming and polling begin, behind `path_prefix` "
+            "if there is one; pusher-js asks for `/pusher` unless `httpPath` says otherwise.",
+            pattern=r"\A(/[A-Za-z0-9._~-]+)*\Z",
+        ),
+    ] = "/pusher"
+    fallback_session_timeout_seconds: Annotated[
+        PositiveSeconds,
+        Meta(
+            description="Time after which a client of HTTP streaming or polling that asks for "
+            "nothing has left."
+        ),
+    ] = 5.0
     trusted_proxies: Annotated[
         tuple[Text, ...],
         Meta(
@@ -291,7 +306,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                     raise ValueError(f"two apps have the {name} {value!r}; each needs its own")
                 seen.add(value)
         self._check_tls()
-        self._check_path_prefix()
+        self._check_path_prefix("path_prefix")
+        self._check_path_prefix("fallback_path_prefix")
         self._check_trusted_proxies()
 
     def _check_tls(self) -> None:
@@ -305,12 +321,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.tls_port and self.tls_port == self.port:
             raise ValueError(f"tls_port and port are both {self.port}; each needs its own")
 
-    def _check_path_prefix(self) -> None:
-        first = self.path_prefix.split("/")[1:2]
+    def _check_path_prefix(self, name: str) -> None:
+        first = getattr(self, name).split("/")[1:2]
         if first and first[0] in _TAKEN_PATHS:
-            raise ValueError(
-                f"path_prefix must not begin with /{first[0]}, which is a path of its own"
-            )
+            raise ValueError(f"{name} must not begin with /{first[0]}, which is a path of its own")
 
     def _check_trusted_proxies(self) -> None:
         for entry in self.trusted_proxies:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
@@ -22,19 +21,16 @@ from websockets.server import ServerProtocol
 
 from callboard_protocol import frames, messages, refusals
 from callboard_protocol.refusals import Refusal
-from callboard_server import origins
+from callboard_server.admission import Apps, admit, refuse
 from callboard_server.client_info import NOBODY, ClientInfo
 from callboard_server.connection import CLOSE_TIMEOUT_SECONDS, Connection
 from callboard_server.handlers import receive
 from callboard_server.hub import Hub
-from callboard_server.settings import AppSettings, Settings
+from callboard_server.settings import Settings
 
-logger = logging.getLogger("callboard.server")
 #: The library's own word on each connection is not ours to repeat.
 _library_logger = logging.getLogger("callboard.server.websockets")
 _library_logger.setLevel(logging.CRITICAL)
-
-SUPPORTED_VERSIONS = (5, 6, 7)
 
 #: After so many messages of one client in one piece the others get a turn.
 _MESSAGES_PER_TURN = 256
@@ -46,13 +42,6 @@ _SKIPPED = object()
 _MAX_CONTROL_FRAME_BYTES = 131
 
 _PING = frames.ping_frame() + frames.text_frame(messages.PING)
-
-
-class Apps(Protocol):
-    """Where apps are found by the key that clients connect with."""
-
-    def by_key(self, key: str) -> AppSettings | None:
-        """Return the app, or None when no app has this key."""
 
 
 def handshake(path: str, headers: Sequence[tuple[str, str]]) -> tuple[bool, bytes]:
@@ -121,25 +110,15 @@ class WebSocket(asyncio.Protocol):
 
     async def _admit(self, target: bytes, client: ClientInfo) -> None:
         path, _, query = target.decode("latin-1").partition("?")
-        app = self._find_app(path, query, client)
+        prefix, _, key = path.partition("/app/")
+        if prefix or not key or "/" in key:
+            self._refuse(refuse(self._hub, refusals.unknown_path(path), client))
+            return
+        app = await admit(self._hub, self._apps, unquote(key), query, client)
         if isinstance(app, Refusal):
-            self._refuse(app, client)
-            return
-        broker = self._hub.broker
-        try:
-            admitted = await broker.connect(app.id, app.max_connections)
-        except Exception:
-            logger.exception("the broker failed to count a connection app=%s", app.id)
-            self._refuse(refusals.INTERNAL_ERROR, client, app)
-            return
-        if not admitted:
-            self._refuse(refusals.OVER_QUOTA, client, app)
+            self._refuse(app)
         elif not self._open:
-            await broker.disconnect(app.id)
-        elif self._apps.by_key(app.key) is not app:
-            # It was changed or removed while the broker was asked.
-            await broker.disconnect(app.id)
-            await self._admit(target, client)
+            await self._hub.broker.disconnect(app.id)
         else:
             self._connection = Connection(
                 self._hub, app, self._settings, self, frames.text_frame, self._response
@@ -150,36 +129,7 @@ class WebSocket(asyncio.Protocol):
             # uvloop would say of an empty TLS transport that it is full, and take it back.
             self._transport.set_write_buffer_limits(high=1)
 
-    def _find_app(self, path: str, query: str, client: ClientInfo) -> AppSettings | Refusal:
-        prefix, _, key = path.partition("/app/")
-        if prefix or not key or "/" in key:
-            return refusals.unknown_path(path)
-        key = unquote(key)
-        app = self._apps.by_key(key)
-        if app is None:
-            return refusals.unknown_key(key)
-        if not app.enabled:
-            return refusals.APP_DISABLED
-        if app.tls_only and not client.secure:
-            return refusals.TLS_ONLY
-        if not origins.allows(app.allowed_origins, client.origin):
-            return refusals.origin_refused(client.origin or "")
-        # A client that names no version is taken for a current one.
-        version = parse_qs(query, keep_blank_values=True).get("protocol", ["7"])[-1]
-        if not (version.isascii() and version.isdigit() and len(version) < 10):
-            return refusals.malformed_version(version)
-        if int(version) not in SUPPORTED_VERSIONS:
-            return refusals.unsupported_version(int(version), SUPPORTED_VERSIONS)
-        return app
-
-    def _refuse(self, refusal: Refusal, client: ClientInfo, app: AppSettings | None = None) -> None:
-        self._hub.refusals.note(
-            "a connection",
-            refusal.message,
-            client=client.address,
-            app=app.id if app else "-",
-            code=refusal.code,
-        )
+    def _refuse(self, refusal: Refusal) -> None:
         error = messages.error(refusal.message, refusal.code)
         self._end(frames.text_frame(error) + frames.close_frame(refusal.code, refusal.message))
 

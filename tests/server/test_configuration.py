@@ -54,7 +54,11 @@ def named(field: Field) -> str:
 
 
 #: Values of fields in which not every text will do.
-PATTERNED = {"path_prefix": ("/pusher", "/some/path"), "unix_socket_mode": ("600", "666")}
+PATTERNED = {
+    "path_prefix": ("/pusher", "/some/path"),
+    "fallback_path_prefix": ("/fallback", "/some/path"),
+    "unix_socket_mode": ("600", "666"),
+}
 #: Settings that are given together or not at all.
 TLS = {"tls_port": 6443, "tls_certificate": "certificate.pem", "tls_key": "key.pem"}
 
@@ -352,6 +356,7 @@ def test_variables_that_kubernetes_adds_for_a_service_are_left_alone() -> None:
         ("path_prefix = 'pusher'", "path_prefix: expected text that matches"),
         ("path_prefix = '/pusher/'", "path_prefix: expected text that matches"),
         ("path_prefix = '/apps/x'", "path_prefix must not begin with /apps"),
+        ("fallback_path_prefix = '/users'", "fallback_path_prefix must not begin with /users"),
         ("trusted_proxies = '::1'", "trusted_proxies: expected a list of text"),
         ("trusted_proxies = ['nginx']", "trusted_proxies: 'nginx' does not .*; expected an addre"),
         ("trusted_proxies = ['10.0.0.1/8']", "trusted_proxies: 10.0.0.1/8 has host bits set"),

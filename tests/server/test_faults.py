@@ -152,7 +152,7 @@ def test_a_broker_that_cannot_count_a_connection_refuses_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(MemoryBroker, "connect", _raise_at_once)
-    monkeypatch.setattr("callboard_server.websocket.logger.exception", lambda *arguments: None)
+    monkeypatch.setattr("callboard_server.admission.logger.exception", lambda *arguments: None)
     with serving() as server:
         client = server.websocket()
         client.upgraded()

@@ -1,8 +1,9 @@
 """How what happens on one process reaches the others, and what all of them know together.
 
-Three contracts: a :class:`Broker` carries events and subscriptions, :class:`Users` carries who is
-signed in, and a :class:`Directory` answers questions about both. State lives in one place (behind
-these three) and is never gathered from the processes. The memory broker is the reference;
+Four contracts: a :class:`Broker` carries events and subscriptions, :class:`Users` carries who is
+signed in, :class:`Taps` carries what happens on some channels to whoever follows them, and a
+:class:`Directory` answers questions about all of it. State lives in one place (behind these four)
+and is never gathered from the processes. The memory broker is the reference;
 ``tests/conformance/broker.py`` holds any other to the same behaviour.
 
 Rules for every implementation:
@@ -114,6 +115,25 @@ class Cached(msgspec.Struct, frozen=True):
     ttl_seconds: int
 
 
+class ClientEvent(msgspec.Struct, frozen=True, gc=False):
+    """What a client said on a channel, for those who follow the channel alone."""
+
+    app_id: str
+    channel: str
+    #: Who said it, as the server knows it.
+    socket_id: str
+    event: str
+    data: str
+
+
+class Cause(enum.Enum):
+    """How a subscription ended."""
+
+    UNSUBSCRIBED = "unsubscribed"
+    #: With its connection, whoever ended that, or with its process.
+    DISCONNECTED = "disconnected"
+
+
 class PresenceFull(Exception):
     """A user more than the channel may have; nobody was joined."""
 
@@ -129,6 +149,9 @@ class Listener(Protocol):
 
     def terminate(self, app_id: str, user_id: str) -> None:
         """End this process's connections of a signed-in user."""
+
+    def expel(self, app_id: str, channel: str) -> None:
+        """End this process's connections that are subscribed to a channel."""
 
 
 class Broker(Protocol):
@@ -156,11 +179,17 @@ class Broker(Protocol):
             PresenceFull: the channel has ``max_members`` other users.
         """
 
-    async def leave(self, subscription: Subscription, *, provisional: bool = False) -> Left:
+    async def leave(
+        self,
+        subscription: Subscription,
+        *,
+        provisional: bool = False,
+        cause: Cause = Cause.UNSUBSCRIBED,
+    ) -> Left:
         """Remove a subscription; a user's last one is told as ``member_removed``.
 
-        ``provisional`` is for a connection that was cut off: its transitions are. A subscription
-        that is not there is left with no effect.
+        ``provisional`` is for a connection that was cut off: its transitions are. ``cause`` is
+        for taps. A subscription that is not there is left with no effect.
         """
 
     async def settle(self, transition: Transition) -> bool:
@@ -196,6 +225,48 @@ class SignedIn(msgspec.Struct, frozen=True):
 
     serial: Serial
     online: frozenset[str]
+
+
+class Tap(Protocol):
+    """Follows an app's channels without subscribing; called on the loop, must not block.
+
+    It hears of the whole cluster. What concerns one channel comes in the order in which it
+    happened: a connection's events stand between its coming and its going. A call that fails is
+    logged, and nobody else notices.
+    """
+
+    @property
+    def app_id(self) -> str:
+        """Whose channels; does not change."""
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the names of the channels begin with, one of these; does not change."""
+
+    def heard(self, event: ClientEvent) -> None:
+        """A client said something (:meth:`Taps.tell`)."""
+
+    def joined(self, channel: str, socket_id: str) -> None:
+        """A connection has subscribed. What is published from now on reaches it."""
+
+    def left(self, channel: str, socket_id: str, cause: Cause) -> None:
+        """A subscription has ended; told as soon as that is known."""
+
+
+class Taps(Protocol):
+    """Carries what happens on some channels to those who follow them, and their commands back."""
+
+    async def tap(self, tap: Tap) -> None:
+        """Let ``tap`` hear from now on; who is subscribed already is told as joined first."""
+
+    async def untap(self, tap: Tap) -> None:
+        """Let it hear no more. One that does not hear is left with no effect."""
+
+    async def tell(self, event: ClientEvent) -> None:
+        """Bring a client's event to the taps of its channel, and to nobody else."""
+
+    async def expel(self, app_id: str, channel: str) -> None:
+        """End the connections that are subscribed to a channel, wherever they are."""
 
 
 class Directory(Protocol):

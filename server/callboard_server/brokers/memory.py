@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from callboard_protocol import messages
@@ -11,6 +13,8 @@ from callboard_protocol.channels import kind_of
 from callboard_protocol.rest import ChannelCounts
 from callboard_server.brokers import (
     Cached,
+    Cause,
+    ClientEvent,
     Joined,
     Left,
     Listener,
@@ -20,8 +24,11 @@ from callboard_server.brokers import (
     Serial,
     SignedIn,
     Subscription,
+    Tap,
     Transition,
 )
+
+logger = logging.getLogger("callboard.server")
 
 #: How long the last event of a cache channel is kept, as hosted Pusher documents it.
 CACHE_SECONDS = 30 * 60.0
@@ -48,7 +55,7 @@ class _LastEvent:
 
 
 class MemoryBroker:
-    """Implements ``Broker``, ``Users`` and ``Directory`` of :mod:`callboard_server.brokers`.
+    """Implements the four contracts of :mod:`callboard_server.brokers`.
 
     No call ever suspends, so a subscription is joined and answered within one loop turn.
     ``time`` returns seconds of a clock that does not go back.
@@ -67,6 +74,7 @@ class MemoryBroker:
         self._provisional: dict[tuple[str, str, str | None], int] = {}
         #: Signed-in users: socket ids by app and user id.
         self._users: dict[tuple[str, str], set[str]] = {}
+        self._taps: dict[str, list[Tap]] = {}
 
     # Broker
 
@@ -80,6 +88,7 @@ class MemoryBroker:
         self._last_events.clear()
         self._provisional.clear()
         self._users.clear()
+        self._taps.clear()
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[Serial]:
         return [self._publish(message) for message in messages]
@@ -89,7 +98,8 @@ class MemoryBroker:
         channel = app.get(subscription.channel) or _Channel()
         member = subscription.member
         transitions: list[Transition] = []
-        if subscription.socket_id not in channel.sockets:
+        new = subscription.socket_id not in channel.sockets
+        if new:
             added = member is not None and self._add_member(
                 channel, subscription, member, max_members
             )
@@ -101,7 +111,7 @@ class MemoryBroker:
                 transitions += self._first(subscription, Occurrence.MEMBER_ADDED, member.user_id)
         count = len(channel.sockets)
         last_event = self._last_event(subscription.app_id, subscription.channel)
-        return Joined(
+        joined = Joined(
             serial=self._here(),
             first=count == 1,
             subscription_count=count,
@@ -111,8 +121,20 @@ class MemoryBroker:
             cached=last_event.payload if last_event else None,
             transitions=tuple(transitions),
         )
+        if new:
+            # Behind the snapshot: what a tap publishes now comes after it.
+            for tap in self._taps_of(subscription.app_id, subscription.channel):
+                with _guard(tap):
+                    tap.joined(subscription.channel, subscription.socket_id)
+        return joined
 
-    async def leave(self, subscription: Subscription, *, provisional: bool = False) -> Left:
+    async def leave(
+        self,
+        subscription: Subscription,
+        *,
+        provisional: bool = False,
+        cause: Cause = Cause.UNSUBSCRIBED,
+    ) -> Left:
         app = self._channels.get(subscription.app_id, {})
         channel = app.get(subscription.channel)
         if channel is None or subscription.socket_id not in channel.sockets:
@@ -127,7 +149,11 @@ class MemoryBroker:
             del app[subscription.channel]
             vacated = Occurrence.CHANNEL_VACATED
             transitions.append(self._last(subscription, vacated, None, provisional))
-        return Left(self._here(), count == 0, count, tuple(transitions))
+        left = Left(self._here(), count == 0, count, tuple(transitions))
+        for tap in self._taps_of(subscription.app_id, subscription.channel):
+            with _guard(tap):
+                tap.left(subscription.channel, subscription.socket_id, cause)
+        return left
 
     async def settle(self, transition: Transition) -> bool:
         about = (transition.app_id, transition.channel, transition.user_id)
@@ -171,6 +197,32 @@ class MemoryBroker:
         if self._listener is not None:
             self._listener.terminate(app_id, user_id)
 
+    # Taps
+
+    async def tap(self, tap: Tap) -> None:
+        self._taps.setdefault(tap.app_id, []).append(tap)
+        for name, channel in list(self._channels.get(tap.app_id, {}).items()):
+            if name.startswith(tap.prefixes):
+                for socket_id in list(channel.sockets):
+                    with _guard(tap):
+                        tap.joined(name, socket_id)
+
+    async def untap(self, tap: Tap) -> None:
+        taps = self._taps.get(tap.app_id, [])
+        if tap in taps:
+            taps.remove(tap)
+        if not taps:
+            self._taps.pop(tap.app_id, None)
+
+    async def tell(self, event: ClientEvent) -> None:
+        for tap in self._taps_of(event.app_id, event.channel):
+            with _guard(tap):
+                tap.heard(event)
+
+    async def expel(self, app_id: str, channel: str) -> None:
+        if self._listener is not None:
+            self._listener.expel(app_id, channel)
+
     # Directory
 
     async def channels(self, app_id: str, prefix: str = "") -> Mapping[str, ChannelCounts]:
@@ -195,6 +247,10 @@ class MemoryBroker:
         return list(found.users) if found else []
 
     # Within
+
+    def _taps_of(self, app_id: str, channel: str) -> Sequence[Tap]:
+        taps = self._taps.get(app_id)
+        return [tap for tap in taps if channel.startswith(tap.prefixes)] if taps else ()
 
     def _here(self) -> Serial:
         return Serial(self._epoch, self._n)
@@ -284,6 +340,15 @@ class MemoryBroker:
         serial = self._next()
         if self._listener is not None:
             self._listener.user_changed(app_id, user_id, online, serial)
+
+
+@contextmanager
+def _guard(tap: Tap) -> Iterator[None]:
+    """Keep a tap's fault from whoever caused what it is told of."""
+    try:
+        yield
+    except Exception:
+        logger.exception("a tap failed prefixes=%s", tap.prefixes)
 
 
 def _counts(name: str, channel: _Channel | None) -> ChannelCounts:

@@ -17,16 +17,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, cast
 
+import msgspec
+
+from callboard_server.admission import Apps
 from callboard_server.client_info import ClientInfo, TrustedProxies
 from callboard_server.connection import CLOSE_TIMEOUT_SECONDS
 from callboard_server.deadlines import Deadlines
+from callboard_server.front.exchange import Attend, Exchange
 from callboard_server.front.reader import RequestReader
-from callboard_server.front.request import Encoder, Request, Response, head_bytes, text
+from callboard_server.front.request import (
+    ANY_ORIGIN,
+    Encoder,
+    Request,
+    Response,
+    head_bytes,
+    text,
+)
 from callboard_server.hub import Hub
 from callboard_server.roster import Roster
 from callboard_server.settings import Settings
 from callboard_server.stepping import step
-from callboard_server.websocket import Apps, WebSocket, handshake
+from callboard_server.websocket import WebSocket, handshake
 
 logger = logging.getLogger("callboard.server")
 
@@ -41,7 +52,7 @@ LINGER_BYTES: Final = 64 * 1024 * 1024
 #: After so many pipelined requests of one client the others get a turn.
 _REQUESTS_PER_TURN: Final = 32
 
-Handle = Callable[[Request], Coroutine[Any, Any, Response]]
+Handle = Callable[[Request], Coroutine[Any, Any, Response | Attend]]
 #: Takes a transport and the bytes of one request over, with everything that follows.
 HandOver = Callable[[asyncio.Transport, bytes], None]
 
@@ -67,6 +78,9 @@ class FrontContext:
     encoder: Encoder
     #: Answers a request under ``/apps/``.
     handle: Handle
+    #: Answers a request under one of ``fallback_paths``.
+    fallback: Handle
+    fallback_paths: tuple[bytes, ...]
     #: Gives any other request to aiohttp.
     hand_over: HandOver
     connections: Roster[Visitor]
@@ -83,6 +97,7 @@ class Phase(enum.Enum):
     IDLE = "a request"
     READING = "the rest of a request"
     ANSWERING = "our answer"
+    EXCHANGING = "whoever writes a long answer, or the client's end"
     LINGERING = "the end of a refused request"
     DONE = "nothing: the transport is closed or has a new protocol"
 
@@ -91,6 +106,7 @@ class Phase(enum.Enum):
 _IDLE: Final = Phase.IDLE
 _READING: Final = Phase.READING
 _ANSWERING: Final = Phase.ANSWERING
+_EXCHANGING: Final = Phase.EXCHANGING
 _LINGERING: Final = Phase.LINGERING
 _DONE: Final = Phase.DONE
 
@@ -102,6 +118,7 @@ class HTTPConnection(asyncio.Protocol):
         "_answer",
         "_context",
         "_eof",
+        "_exchange",
         "_idle_since",
         "_lingered_bytes",
         "_phase",
@@ -122,7 +139,9 @@ class HTTPConnection(asyncio.Protocol):
         self._time_limit: float | None = HEAD_SECONDS
         self._eof = False
         #: The handler's task while it has to wait.
-        self._answer: asyncio.Task[Response] | None = None
+        self._answer: asyncio.Task[Response | Attend] | None = None
+        #: The long answer that is being written, or is leaving before the end.
+        self._exchange: Exchange | None = None
         self._write_paused = False
         self._lingered_bytes = 0
         self._idle_since = context.deadlines.tick
@@ -148,10 +167,19 @@ class HTTPConnection(asyncio.Protocol):
         self._reader.feed(data)
         if self._phase is _READING:
             self._next()
+        elif phase is _EXCHANGING:
+            # It waits, and so does the rest in the kernel.
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """Keep a half-closed connection open while an answer is due, and no longer."""
+        """Keep a half-closed connection open while an answer is due, and no longer.
+
+        Whoever gives a long answer up says no more than this.
+        """
         self._eof = True
+        if self._phase is _EXCHANGING:
+            self._give_up_exchange()
+            return False
         if self._transport.get_extra_info("sslcontext") is not None:
             return False  # there is no half-closed TLS in asyncio
         return self._phase is _ANSWERING or bool(self._reader.requests)
@@ -159,12 +187,18 @@ class HTTPConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """A client that does not read is not read either."""
         self._write_paused = True
-        self._transport.pause_reading()
+        if self._exchange is not None:
+            self._exchange.pause()
+        else:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._write_paused = False
-        self._time_limit = None
-        self._resume()
+        if self._exchange is not None:
+            self._exchange.resume()
+        else:
+            self._time_limit = None
+            self._resume()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._release()
@@ -183,21 +217,25 @@ class HTTPConnection(asyncio.Protocol):
             requests_left -= 1
             request = requests.popleft()
             self._unwrap(request)
-            if not request.target.startswith((b"/apps/", b"/users/")):
+            if request.target.startswith((b"/apps/", b"/users/")):
+                handle = self._context.handle
+            elif request.target.startswith(self._context.fallback_paths):
+                handle = self._context.fallback
+            else:
                 self._hand_over(request)
                 return
             self._phase = _ANSWERING
             try:
-                answer = step(self._context.handle(request))
+                answer = step(handle(request))
             except Exception:
-                logger.exception("an API request failed")
-                answer = text(500, "Internal server error")
+                logger.exception("a request failed")
+                answer = self._open_to_pages(request, _FAILED)
             if isinstance(answer, asyncio.Task):
                 self._answer = answer
                 self._transport.pause_reading()
                 answer.add_done_callback(partial(self._answered, request))
                 return
-            self._respond(request, answer)
+            self._answer_with(request, answer)
         if self._phase is not _READING:
             return
         if self._write_paused:
@@ -223,40 +261,101 @@ class HTTPConnection(asyncio.Protocol):
             self._context.deadlines.set(self, limit)
 
     def _resume(self) -> None:
-        if self._phase not in (_DONE, _ANSWERING) and not self._write_paused:
+        if self._phase not in (_DONE, _ANSWERING, _EXCHANGING) and not self._write_paused:
             self._transport.resume_reading()
             if self._phase is _READING:
                 self._next()
 
-    def _answered(self, request: Request, task: asyncio.Task[Response]) -> None:
+    def _answered(self, request: Request, task: asyncio.Task[Response | Attend]) -> None:
         self._answer = None
         if self._phase is not _ANSWERING:
             return
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None:
-            logger.error("an API request failed", exc_info=error)
-            self._respond(request, text(500, "Internal server error"))
+            logger.error("a request failed", exc_info=error)
+            self._respond(request, self._open_to_pages(request, _FAILED))
         else:
-            self._respond(request, task.result())
+            self._answer_with(request, task.result())
         self._resume()
 
+    def _answer_with(self, request: Request, answer: Response | Attend) -> None:
+        if isinstance(answer, Response):
+            self._respond(request, answer)
+        else:
+            self._begin_exchange(request, answer)
+
     def _respond(self, request: Request, response: Response) -> None:
-        context, reader = self._context, self._reader
-        behind = bool(reader.requests or reader.upgrade or reader.refusal)
-        close = context.closing or not request.keep_alive or (self._eof and not behind)
-        self._transport.write(context.encoder.encode(response, request, close=close))
+        close = self.closes_behind(request)
+        self._transport.write(self._context.encoder.encode(response, request, close=close))
         if response.status >= 400:
             self._note_refusal(request, response)
+        self._go_on(close=close)
+
+    def _go_on(self, *, close: bool) -> None:
+        """What comes behind an answer."""
         self._time_limit = None
         if close:
             self._close()
-        elif behind or reader.begun:
+        elif self._behind or self._reader.begun:
             self._phase = _READING
         else:
             self._phase = _IDLE
-            self._idle_since = context.deadlines.tick
+            self._idle_since = self._context.deadlines.tick
             if self.due is None:
-                context.deadlines.set(self, KEEP_ALIVE_SECONDS)
+                self._context.deadlines.set(self, KEEP_ALIVE_SECONDS)
+
+    @property
+    def _behind(self) -> bool:
+        """Whether something that has been read waits for the answer to end."""
+        reader = self._reader
+        return bool(reader.requests or reader.upgrade or reader.refusal)
+
+    # Long answers
+
+    def _begin_exchange(self, request: Request, attend: Attend) -> None:
+        self._phase = _EXCHANGING
+        if self._eof:
+            self._close()
+            return
+        # Until it is answered, its end is the source's to bring about.
+        self._context.connections.discard(self)
+        self._exchange = Exchange(
+            self, self._transport, self._context.encoder, request, paused=self._write_paused
+        )
+        if self._behind or self._reader.begun:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+        attend(self._exchange)
+
+    def closes_behind(self, request: Request) -> bool:
+        """Whether the connection ends with the answer to ``request``."""
+        return self._context.closing or not request.keep_alive or (self._eof and not self._behind)
+
+    def answered(self, exchange: Exchange, response: Response | None) -> None:
+        """A long answer is complete, either written already or this ``response``."""
+        self._context.connections.add(self)
+        request = exchange.request
+        if response is not None:
+            self._respond(request, response)
+        else:
+            self._transport.set_write_buffer_limits()
+            self._go_on(close=request.version == "1.0" or self.closes_behind(request))
+        if self._phase is _DONE:
+            return  # it is over when all of it has left
+        self._exchange = None
+        if self._write_paused:
+            self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._resume)
+        exchange.over()
+
+    def _give_up_exchange(self) -> None:
+        """The client has gone, and what is written from now on would be lost."""
+        exchange, self._exchange = self._exchange, None
+        self._context.connections.add(self)
+        self._close()
+        if exchange is not None:
+            exchange.over()
 
     # Something else
 
@@ -334,11 +433,12 @@ class HTTPConnection(asyncio.Protocol):
                 self._give_up(
                     request, text(408, "Request timeout: the request did not arrive in time")
                 )
-        elif self._phase is not _ANSWERING:
+        elif self._phase not in (_ANSWERING, _EXCHANGING):
             self._transport.abort()
 
     def _give_up(self, request: Request, response: Response) -> None:
         """Answer, and read nothing more."""
+        response = self._open_to_pages(request, response)
         self._note_refusal(request, response)
         self._transport.write(self._context.encoder.encode(response, None, close=True))
         self._close()
@@ -346,6 +446,7 @@ class HTTPConnection(asyncio.Protocol):
     def _refuse(self, request: Request, response: Response) -> None:
         """Answer, and read on for a moment so that the answer arrives before the end."""
         self._unwrap(request)
+        response = self._open_to_pages(request, response)
         self._note_refusal(request, response)
         self._phase = _LINGERING
         self._transport.write(self._context.encoder.encode(response, None, close=True))
@@ -353,6 +454,12 @@ class HTTPConnection(asyncio.Protocol):
             self._close()
         else:
             self._context.deadlines.set(self, LINGER_SECONDS)
+
+    def _open_to_pages(self, request: Request, response: Response) -> Response:
+        """Let a page of another origin read a refusal, too, where it may read the answers."""
+        if not request.target.startswith(self._context.fallback_paths):
+            return response
+        return msgspec.structs.replace(response, headers=(*response.headers, ANY_ORIGIN))
 
     def _note_refusal(self, request: Request, response: Response) -> None:
         # The query holds the signature.
@@ -387,8 +494,12 @@ class HTTPConnection(asyncio.Protocol):
         self._reader.close()
         self._context.deadlines.cancel(self)
         self._context.connections.discard(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.over()
 
 
+_FAILED: Final = text(500, "Internal server error")
 _HOP_BY_HOP: Final = frozenset(
     (b"connection", b"keep-alive", b"content-length", b"transfer-encoding", b"expect", b"upgrade")
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
@@ -45,11 +45,17 @@ class Response(msgspec.Struct, frozen=True):
     headers: tuple[str, ...] = ()
 
 
+#: Lets a page of any origin read an answer; which pages may connect is the apps' to say.
+ANY_ORIGIN: Final = "Access-Control-Allow-Origin: *"
+
+
 def text(status: int, message: str, *headers: str) -> Response:
     """Return a plain-text answer; hosted Pusher ends its error bodies with a newline."""
     return Response(status, f"{message}\n".encode(), "text/plain; charset=utf-8", headers)
 
 
+#: Has no body and so no length either (RFC 9110, 8.6).
+_NO_CONTENT: Final = 204
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -60,37 +66,50 @@ class Encoder:
         self._now = now
         self._second = -1
         self._date = ""
-        self._heads: dict[tuple[int, str, bool, str, int], bytes] = {}
+        self._heads: dict[tuple[int, str, bool, str, int | None], bytes] = {}
 
     def encode(self, response: Response, request: Request | None, *, close: bool) -> bytes:
         """Return the whole response; without a request it is for one that was not understood."""
+        version = request.version if request else "1.1"
+        key = (response.status, response.content_type, close, version, len(response.body))
+        head = self._complete(key, response.headers)
+        if request is not None and request.method == "HEAD":
+            return head
+        return head + response.body
+
+    def stream_head(
+        self, content_type: str, headers: Sequence[str], request: Request, *, close: bool
+    ) -> bytes:
+        """Return the head of a response of unknown length: chunked, or without one to HTTP/1.0."""
+        return self._complete((200, content_type, close, request.version, None), headers)
+
+    def _complete(
+        self, key: tuple[int, str, bool, str, int | None], headers: Sequence[str]
+    ) -> bytes:
         second = int(self._now())
         if second != self._second:
             self._second = second
             self._date = formatdate(second, usegmt=True)
             self._heads.clear()
-        version = request.version if request else "1.1"
-        key = (response.status, response.content_type, close, version, len(response.body))
         head = self._heads.get(key)
         if head is None:
             head = self._heads[key] = self._head(*key)
-        if response.headers:
-            lines = "".join(f"{line}\r\n" for line in response.headers)
+        if headers:
+            lines = "".join(f"{line}\r\n" for line in headers)
             head = head[:-2] + lines.encode("latin-1", "replace") + b"\r\n"
-        if request is not None and request.method == "HEAD":
-            return head
-        return head + response.body
+        return head
 
     def _head(
-        self, status: int, content_type: str, close: bool, version: str, length: int
+        self, status: int, content_type: str, close: bool, version: str, length: int | None
     ) -> bytes:
         connection = "close" if close else "keep-alive" if version == "1.0" else ""
-        lines = [
-            f"HTTP/1.1 {status} {_REASONS.get(status, '')}",
-            f"Date: {self._date}",
-            f"Content-Type: {content_type}",
-            f"Content-Length: {length}",
-        ]
+        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, '')}", f"Date: {self._date}"]
+        if status != _NO_CONTENT:
+            lines.append(f"Content-Type: {content_type}")
+        if length is not None and status != _NO_CONTENT:
+            lines.append(f"Content-Length: {length}")
+        elif length is None and version != "1.0":
+            lines.append("Transfer-Encoding: chunked")
         if connection:
             lines.append(f"Connection: {connection}")
         return ("".join(f"{line}\r\n" for line in lines) + "\r\n").encode()
