@@ -54,6 +54,7 @@ TERMINATED: Final = Refusal(4009, "Connection terminated: the app ended this use
 OVER_CAPACITY: Final = Refusal(4100, "Server is shutting down or over capacity")
 INTERNAL_ERROR: Final = Refusal(4100, "Server error: please reconnect")
 TOO_SLOW: Final = Refusal(4100, "Connection reads too slowly: its outgoing buffer is full")
+EXPELLED: Final = Refusal(4100, "Connection ended by the scheduler: please reconnect")
 RECONNECT: Final = Refusal(4200, "Please reconnect immediately")
 NO_PONG: Final = Refusal(4201, "Pong reply not received in time")
 

@@ -23,7 +23,7 @@ from callboard_protocol.channels import kind_of
 from callboard_protocol.lifecycle import Event, State, step
 from callboard_protocol.messages import User
 from callboard_protocol.refusals import Refusal
-from callboard_server.brokers import Subscription
+from callboard_server.brokers import Cause, Subscription
 from callboard_server.hub import Encode, Hub
 from callboard_server.outbox import Outbox
 from callboard_server.settings import AppSettings, Settings
@@ -284,7 +284,7 @@ class Connection:
     async def _leave(self, channels: list[str], user: User | None) -> None:
         broker = self.hub.broker
         for place, channel in enumerate(channels, start=1):
-            await leave_channel(self, channel, provisional=True)
+            await leave_channel(self, channel, Cause.DISCONNECTED, provisional=True)
             if place % _LEAVES_PER_TURN == 0:
                 await asyncio.sleep(0)
         if user is not None:
@@ -292,7 +292,9 @@ class Connection:
         await broker.disconnect(self.app.id)
 
 
-async def leave_channel(connection: Connection, channel: str, *, provisional: bool) -> None:
+async def leave_channel(
+    connection: Connection, channel: str, cause: Cause, *, provisional: bool = False
+) -> None:
     """Leave a channel in the cluster, and tell what follows from it.
 
     ``provisional`` is for a client that was cut off and may be back in a moment.
@@ -301,7 +303,7 @@ async def leave_channel(connection: Connection, channel: str, *, provisional: bo
     subscription = Subscription(app.id, channel, connection.socket_id)
     # Only who settles provisional transitions may ask for them.
     provisional = provisional and hub.observer.wants_transitions(app)
-    left = await hub.broker.leave(subscription, provisional=provisional)
+    left = await hub.broker.leave(subscription, provisional=provisional, cause=cause)
     hub.transitions(app, left.transitions)
     if not hub.farewell:
         await hub.counts.changed(app, channel, left.subscription_count)

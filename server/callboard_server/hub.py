@@ -15,7 +15,15 @@ from typing import Any, Protocol
 from callboard_protocol import messages, refusals
 from callboard_protocol.messages import User
 from callboard_protocol.refusals import Refusal
-from callboard_server.brokers import Broker, Directory, Message, Serial, Transition, Users
+from callboard_server.brokers import (
+    Broker,
+    Directory,
+    Message,
+    Serial,
+    Taps,
+    Transition,
+    Users,
+)
 from callboard_server.deadlines import Deadlines
 from callboard_server.observer import NoObserver, Observer
 from callboard_server.outbox import Flushable, Flusher
@@ -51,8 +59,8 @@ class Subscriber(Flushable, Protocol):
         """Close the connection, telling the client why."""
 
 
-class State(Broker, Users, Directory, Protocol):
-    """What the processes know together: one object keeps all three contracts."""
+class State(Broker, Users, Taps, Directory, Protocol):
+    """What the processes know together: one object keeps all four contracts."""
 
 
 class Transient(Protocol):
@@ -136,6 +144,14 @@ class Hub:
         """End this process's connections of a signed-in user."""
         for connection in self.users.connections(app_id, user_id):
             connection.end(refusals.TERMINATED)
+
+    def expel(self, app_id: str, channel: str) -> None:
+        """End this process's connections that are subscribed to a channel."""
+        found = self._channels.get((app_id, channel))
+        if found is not None:
+            for group in list(found.groups.values()):
+                for connection in list(group):
+                    connection.end(refusals.EXPELLED)
 
     # Subscribers
 

@@ -60,6 +60,7 @@ class Listener:
     def __init__(self) -> None:
         self.changes: asyncio.Queue[tuple[Change, Serial]] = asyncio.Queue()
         self.terminated: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.expelled: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     def receive(self, message: Message, serial: Serial) -> None:
         pass
@@ -69,6 +70,9 @@ class Listener:
 
     def terminate(self, app_id: str, user_id: str) -> None:
         self.terminated.put_nowait((app_id, user_id))
+
+    def expel(self, app_id: str, channel: str) -> None:
+        self.expelled.put_nowait((app_id, channel))
 
 
 class Stand:

@@ -55,6 +55,9 @@ class RecordingListener:
     def terminate(self, app_id: str, user_id: str) -> None:
         """Users are the other suite's."""
 
+    def expel(self, app_id: str, channel: str) -> None:
+        """Taps are the other suite's."""
+
     async def hear(self) -> tuple[Message, Serial]:
         return await asyncio.wait_for(self._heard.get(), PATIENCE_SECONDS)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from callboard_server import handlers
-from callboard_server.brokers import Joined, Left, Message, Serial, Subscription
+from callboard_server.brokers import Cause, Joined, Left, Message, Serial, Subscription
 from callboard_server.brokers.memory import MemoryBroker
 from callboard_server.connection import Connection
 from callboard_server.deadlines import Deadlines
@@ -117,9 +117,15 @@ class HeldBroker(MemoryBroker):
             del self.held[subscription.socket_id]
         return joined
 
-    async def leave(self, subscription: Subscription, *, provisional: bool = False) -> Left:
+    async def leave(
+        self,
+        subscription: Subscription,
+        *,
+        provisional: bool = False,
+        cause: Cause = Cause.UNSUBSCRIBED,
+    ) -> Left:
         self.left.append(subscription)
-        return await super().leave(subscription, provisional=provisional)
+        return await super().leave(subscription, provisional=provisional, cause=cause)
 
     async def let_in(self, client: Client) -> None:
         """Let the client's join happen; its answer is on the way."""

@@ -1,4 +1,4 @@
-"""Users, last events and transitions of the memory broker, and what only it can be asked."""
+"""Users, last events, transitions and taps of the memory broker, and what only it can be asked."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 import pytest
 
 # Before the checks are imported, so that a failing one shows its values.
-pytest.register_assert_rewrite("conformance.broker_users", "conformance.broker_transitions")
+pytest.register_assert_rewrite(
+    "conformance.broker_taps", "conformance.broker_transitions", "conformance.broker_users"
+)
 
 from callboard_server.brokers import Message, Subscription  # noqa: E402
 from callboard_server.brokers.memory import MemoryBroker  # noqa: E402
-from conformance import broker_transitions, broker_users  # noqa: E402
+from conformance import broker_taps, broker_transitions, broker_users  # noqa: E402
 
-CHECKS = [*broker_users.SUITE, *broker_transitions.SUITE]
+CHECKS = [*broker_users.SUITE, *broker_transitions.SUITE, *broker_taps.SUITE]
 
 
 class Clock:

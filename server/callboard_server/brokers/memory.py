@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from callboard_protocol import messages
@@ -27,8 +25,7 @@ from callboard_server.brokers import (
     Tap,
     Transition,
 )
-
-logger = logging.getLogger("callboard.server")
+from callboard_server.brokers.local_taps import LocalTaps, call
 
 #: How long the last event of a cache channel is kept, as hosted Pusher documents it.
 CACHE_SECONDS = 30 * 60.0
@@ -74,7 +71,7 @@ class MemoryBroker:
         self._provisional: dict[tuple[str, str, str | None], int] = {}
         #: Signed-in users: socket ids by app and user id.
         self._users: dict[tuple[str, str], set[str]] = {}
-        self._taps: dict[str, list[Tap]] = {}
+        self._taps = LocalTaps()
 
     # Broker
 
@@ -123,9 +120,7 @@ class MemoryBroker:
         )
         if new:
             # Behind the snapshot: what a tap publishes now comes after it.
-            for tap in self._taps_of(subscription.app_id, subscription.channel):
-                with _guard(tap):
-                    tap.joined(subscription.channel, subscription.socket_id)
+            self._taps.joined(subscription.app_id, subscription.channel, subscription.socket_id)
         return joined
 
     async def leave(
@@ -150,9 +145,7 @@ class MemoryBroker:
             vacated = Occurrence.CHANNEL_VACATED
             transitions.append(self._last(subscription, vacated, None, provisional))
         left = Left(self._here(), count == 0, count, tuple(transitions))
-        for tap in self._taps_of(subscription.app_id, subscription.channel):
-            with _guard(tap):
-                tap.left(subscription.channel, subscription.socket_id, cause)
+        self._taps.left(subscription.app_id, subscription.channel, subscription.socket_id, cause)
         return left
 
     async def settle(self, transition: Transition) -> bool:
@@ -200,24 +193,17 @@ class MemoryBroker:
     # Taps
 
     async def tap(self, tap: Tap) -> None:
-        self._taps.setdefault(tap.app_id, []).append(tap)
+        self._taps.add(tap)
         for name, channel in list(self._channels.get(tap.app_id, {}).items()):
             if name.startswith(tap.prefixes):
                 for socket_id in list(channel.sockets):
-                    with _guard(tap):
-                        tap.joined(name, socket_id)
+                    call(tap.joined, name, socket_id)
 
     async def untap(self, tap: Tap) -> None:
-        taps = self._taps.get(tap.app_id, [])
-        if tap in taps:
-            taps.remove(tap)
-        if not taps:
-            self._taps.pop(tap.app_id, None)
+        self._taps.discard(tap)
 
     async def tell(self, event: ClientEvent) -> None:
-        for tap in self._taps_of(event.app_id, event.channel):
-            with _guard(tap):
-                tap.heard(event)
+        self._taps.heard(event)
 
     async def expel(self, app_id: str, channel: str) -> None:
         if self._listener is not None:
@@ -247,10 +233,6 @@ class MemoryBroker:
         return list(found.users) if found else []
 
     # Within
-
-    def _taps_of(self, app_id: str, channel: str) -> Sequence[Tap]:
-        taps = self._taps.get(app_id)
-        return [tap for tap in taps if channel.startswith(tap.prefixes)] if taps else ()
 
     def _here(self) -> Serial:
         return Serial(self._epoch, self._n)
@@ -340,15 +322,6 @@ class MemoryBroker:
         serial = self._next()
         if self._listener is not None:
             self._listener.user_changed(app_id, user_id, online, serial)
-
-
-@contextmanager
-def _guard(tap: Tap) -> Iterator[None]:
-    """Keep a tap's fault from whoever caused what it is told of."""
-    try:
-        yield
-    except Exception:
-        logger.exception("a tap failed prefixes=%s", tap.prefixes)
 
 
 def _counts(name: str, channel: _Channel | None) -> ChannelCounts:

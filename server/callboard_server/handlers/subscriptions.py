@@ -20,7 +20,7 @@ from callboard_protocol.messages import (
     NotAuthorized,
     SubscribeRequest,
 )
-from callboard_server.brokers import Joined, PresenceFull, Subscription
+from callboard_server.brokers import Cause, Joined, PresenceFull, Subscription
 from callboard_server.connection import Connection, leave_channel
 
 
@@ -56,7 +56,7 @@ async def unsubscribe(connection: Connection, message: ClientMessage) -> None:
         raise BadMessage(refusals.no_subscription(channel[:200]))
     del connection.channels[channel]
     connection.hub.remove(connection, channel)
-    await leave_channel(connection, channel, provisional=False)
+    await leave_channel(connection, channel, Cause.UNSUBSCRIBED)
 
 
 def _check(connection: Connection, request: SubscribeRequest, kind: ChannelKind) -> None:
@@ -117,7 +117,7 @@ async def _join(connection: Connection, subscription: Subscription) -> Joined | 
         raise
     if not connection.live:
         hub.remove(connection, channel)
-        await leave_channel(connection, channel, provisional=False)
+        await leave_channel(connection, channel, Cause.DISCONNECTED)
         return None
     connection.channels[channel] = member.user_id if member else None
     return joined
