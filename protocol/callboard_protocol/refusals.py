@@ -164,6 +164,21 @@ def not_a_subscriber(channel: str) -> str:
     return f"Cannot broadcast client event (connection not subscribed to channel {channel})"
 
 
+def reserved_channel(event: str, channel: str) -> str:
+    return (
+        f"Client event {event[:100]!r} rejected: {channel} is reserved for the task scheduler, "
+        "where workers send client-sched on their own channels and nobody sends anything else"
+    )
+
+
+def not_that_worker(string_to_sign: str, given: str) -> str:
+    return (
+        "Invalid signature: a worker's channel is not opened by the app's ordinary one. Ask "
+        f"POST /sched/auth, with a worker's token, for the one of {string_to_sign} "
+        f"(got {given[:128]})"
+    )
+
+
 MALFORMED_CLIENT_EVENT: Final = "Invalid client event (must contain channel and data)"
 CLIENT_EVENT_CHANNEL: Final = (
     "Client event rejected - only supported on private and presence channels"

@@ -15,6 +15,9 @@ from callboard_protocol.signatures import sign
 
 #: The one client event that workers send.
 WORKER_EVENT: Final = "client-sched"
+#: Bytes of its data in UTF-8, and events a second for one connection, on a server of ours.
+WORKER_EVENT_BYTES: Final = 100_000
+WORKER_EVENTS_PER_SECOND: Final = 200
 
 _RESERVED: Final = ("private-sched.", "private-cache-sched.", "presence-sched.")
 _WORKER = re.compile(r"private-sched\.([^.]+)\.w\.(.+)")

@@ -83,6 +83,7 @@ class Connection:
         "socket_id",
         "state",
         "user",
+        "worker_events_until",
         "write",
     )
 
@@ -115,6 +116,7 @@ class Connection:
         self._held_bytes = 0
         self.client_events_since = 0.0
         self.client_events_counted = 0
+        self.worker_events_until = 0.0
         self.due: int | None = None
         self.heard = hub.deadlines.tick
         hub.connections[self.socket_id] = self

@@ -28,6 +28,7 @@ from callboard_server.deadlines import Deadlines
 from callboard_server.observer import NoObserver, Observer
 from callboard_server.outbox import Flushable, Flusher
 from callboard_server.refusal_log import RefusalLog
+from callboard_server.reservations import Reservations
 from callboard_server.roster import Roster
 from callboard_server.settings import AppSettings
 from callboard_server.signed_in import SignedInUsers
@@ -98,9 +99,11 @@ class Hub:
         deadlines: Deadlines,
         time: Callable[[], float],
         observer: Observer | None = None,
+        reservations: Reservations | None = None,
     ) -> None:
         self.broker = broker
         self.observer = NoObserver() if observer is None else observer
+        self.reservations = Reservations() if reservations is None else reservations
         self.users: SignedInUsers[Subscriber] = SignedInUsers()
         self.counts = SubscriptionCounts(self._publish_count, self.run, deadlines)
         self.flusher = flusher

@@ -9,6 +9,7 @@ from callboard_protocol.channels import event_name_fault, kind_of
 from callboard_protocol.messages import BadMessage, ClientMessage
 from callboard_server.brokers import Message
 from callboard_server.connection import Connection
+from callboard_server.handlers.worker_events import worker_event
 
 #: The window in which client events are counted, in seconds.
 _RATE_WINDOW_SECONDS: Final = 1.0
@@ -20,6 +21,9 @@ async def client_event(connection: Connection, message: ClientMessage) -> None:
     if channel is None:
         raise BadMessage(refusals.MALFORMED_CLIENT_EVENT)
     app = connection.app
+    if connection.hub.reservations.holds(app.id, channel):
+        await worker_event(connection, message, channel)
+        return
     if not app.client_events:
         raise BadMessage(refusals.client_events_off())
     if not kind_of(channel).client_events:

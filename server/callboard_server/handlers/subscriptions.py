@@ -20,6 +20,7 @@ from callboard_protocol.messages import (
     NotAuthorized,
     SubscribeRequest,
 )
+from callboard_protocol.reserved import worker_key
 from callboard_server.brokers import Cause, Joined, PresenceFull, Subscription
 from callboard_server.connection import Connection, leave_channel
 
@@ -84,8 +85,12 @@ def _check_auth(connection: Connection, request: SubscribeRequest) -> None:
         raise NotAuthorized(refusals.malformed_auth(request.channel))
     if key != connection.app.key:
         raise NotAuthorized(refusals.unknown_auth_key(key))
+    app = connection.app
     string = signatures.channel_string(connection.socket_id, request.channel, request.channel_data)
-    if not signatures.matches(connection.app.secret, string, signature):
+    if connection.hub.reservations.holds_worker(app.id, request.channel):
+        if not signatures.matches(worker_key(app.secret), string, signature):
+            raise NotAuthorized(refusals.not_that_worker(string, signature))
+    elif not signatures.matches(app.secret, string, signature):
         raise NotAuthorized(refusals.wrong_signature(string, signature))
 
 

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from callboard_protocol import webhooks
+from callboard_protocol.reserved import is_reserved
 from callboard_server.brokers import Occurrence, Transition
 from callboard_server.clock import Clock
 from callboard_server.deadlines import Deadlines
+from callboard_server.reservations import Reservations
 from callboard_server.settings import AppSettings, WebhookEventType, WebhookSettings
 from callboard_server.webhooks.complaints import Complaints
 from callboard_server.webhooks.deliveries import Counts, Deliveries, Means, Notice
@@ -42,6 +44,7 @@ class Webhooks:
         clock: Clock,
         time: Callable[[], float],
         poster: Poster,
+        reservations: Reservations | None = None,
         timing: Timing | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         chance: Callable[[], float] | None = None,
@@ -50,6 +53,7 @@ class Webhooks:
         self._timing = timing
         self._clock = clock
         self._time = time
+        self._reservations = Reservations() if reservations is None else reservations
         self._settling = Settling(settle, self._tell_transition, deadlines, timing.settle)
         self._poster = poster
         self.counts = Counts()
@@ -164,12 +168,14 @@ class Webhooks:
         """Return the app's webhooks, by place, that are told of ``kind`` on ``channel``."""
         if not app.webhooks or self._stopped or channel.startswith("#"):
             return []
+        reserved = self._reservations.holds(app.id, channel)
         return [
             (place, webhook)
             for place, webhook in enumerate(app.webhooks)
             if (not webhook.events or kind in webhook.events)
             and channel.startswith(webhook.channel_prefix)
             and channel.endswith(webhook.channel_suffix)
+            and (not reserved or is_reserved(webhook.channel_prefix))
         ]
 
     def _queue(
