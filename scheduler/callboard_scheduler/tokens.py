@@ -179,7 +179,9 @@ def verify(token: str, secret: str, now: float) -> Grant:
             TokenFault.MALFORMED, f"its payload is not understood by this version: {error}"
         ) from None
     if now >= grant.expires:
-        raise BadToken(TokenFault.EXPIRED, f"by {int(now) - grant.expires} s: ask for a new one")
+        raise BadToken(
+            TokenFault.EXPIRED, f"it ended {int(now) - grant.expires} s ago: ask for a new one"
+        )
     return grant
 
 
