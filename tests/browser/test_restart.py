@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from browser.conftest import OpenTab
+from browser.tab import Client
 from browser.transports import TRANSPORTS, only
 from interop.apps import APP
 from interop.conftest import server_sdk
@@ -35,24 +36,31 @@ def process(tmp_path: Path) -> Iterator[ServerProcess]:
         process.close()
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.documented("SDKs", "pusher-js comes back after a restart with all its channels")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-async def test_a_tab_comes_back_with_all_its_channels(
-    number: signal.Signals, transport: str, process: ServerProcess, open_tab: OpenTab
+async def test_tabs_come_back_with_all_their_channels(
+    number: signal.Signals, process: ServerProcess, open_tab: OpenTab
 ) -> None:
-    tab = await open_tab()
-    alice = await tab.connect("alice", APP.key, **only(transport, process.port))
-    for channel in CHANNELS:
-        await alice.subscribe(channel, "news", "client-greeting")
-    before = alice.socket_id
+    """A tab for each transport, with a user of the same name."""
+    clients: list[Client] = []
+    for transport in TRANSPORTS:
+        tab = await open_tab()
+        client = await tab.connect(transport, APP.key, **only(transport, process.port))
+        for channel in CHANNELS:
+            await client.subscribe(channel, "news")
+        clients.append(client)
+    before = {client.socket_id for client in clients}
 
     process.end(number)
     process.start()
-    assert await alice.connected(SECOND_TRY_SECONDS) != before
-    for channel in CHANNELS:
-        await alice.subscribed(channel)
+    for client in clients:
+        assert await client.connected(SECOND_TRY_SECONDS) not in before
+        for channel in CHANNELS:
+            await client.subscribed(channel)
     api = server_sdk(APP, process.port)
     api.trigger(CHANNELS, "news", "after")
-    for channel in CHANNELS:
-        assert await alice.hear(channel, "news") == "after"
-    assert api.users_info("presence-desk")["users"] == [{"id": "alice"}]
+    for client in clients:
+        for channel in CHANNELS:
+            assert await client.hear(channel, "news") == "after"
+    users = api.users_info("presence-desk")["users"]
+    assert sorted(user["id"] for user in users) == sorted(TRANSPORTS)

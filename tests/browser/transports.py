@@ -9,7 +9,7 @@ from browser.tab import Tab
 from interop.apps import APP
 
 #: As ``enabledTransports`` names them.
-TRANSPORTS = ("ws",)
+TRANSPORTS = ("ws", "xhr_streaming", "xhr_polling")
 
 #: What each asks for to receive; a group has the session, which a WebSocket does not need.
 _RECEIVES = {
