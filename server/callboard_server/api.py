@@ -24,6 +24,7 @@ from callboard_server.backend_rate import BackendRate
 from callboard_server.brokers import Broker, Directory, Message, Users
 from callboard_server.client_info import ClientInfo
 from callboard_server.clock import Clock
+from callboard_server.extensions.hosting import Extensions
 from callboard_server.front.request import Request, Response, text
 from callboard_server.settings import AppSettings
 
@@ -36,7 +37,8 @@ class Call:
     """A request that has been verified: whose it is and what it says."""
 
     app: AppSettings
-    #: The variable parts of the path.
+    method: str
+    #: The variable parts of the path; where no route is known, all behind the app's id.
     arguments: Sequence[str]
     query: Mapping[str, str]
     body: bytes
@@ -69,7 +71,9 @@ class Api:
         directory: Directory,
         clock: Clock,
         path_prefix: bytes = b"",
+        extensions: Extensions | None = None,
     ) -> None:
+        self._extensions = Extensions() if extensions is None else extensions
         self._apps = apps
         self._broker = broker
         self._users = users
@@ -122,9 +126,9 @@ class Api:
                 return text(403, f"{refusals.TLS_ONLY.message}: use https")
             if not app.enabled:
                 return text(403, "App is disabled")
+            call = Call(app, signed.method, route.arguments, parameters, signed.body, signed.query)
             if route.handler is None:
-                return route.refusal
-            call = Call(app, route.arguments, parameters, signed.body, signed.query)
+                return await self._extensions.answer(call) or route.refusal
             return await route.handler(call)
         except Unauthorized as refusal:
             return text(401, str(refusal))
@@ -163,15 +167,18 @@ class Api:
             refusal = text(405, f"Method not allowed: use {allowed}", f"Allow: {allowed}")
         else:
             refusal = text(404, f"Not found: {path[:200].decode('latin-1')}")
-        return _Route(app_id, None, (), refusal)
+        return _Route(app_id, None, segments, refusal)
 
     # Publishing
 
     async def _post_events(self, call: Call) -> Response:
+        taken = self._extensions.look(call.app, call.body)
+        if taken is not None:
+            return await taken
         trigger = _trigger(call)
         if not self._rate.admits(call.app, 1):
             return _over_rate(call.app)
-        await self._broker.publish(_messages(call.app, trigger))
+        await self._broker.publish(messages_of(call.app, trigger))
         if not trigger.info:
             return _OK
         counts = await self._directory.counts(call.app.id, trigger.channels)
@@ -185,11 +192,14 @@ class Api:
         )
 
     async def _post_batch_events(self, call: Call) -> Response:
+        taken = self._extensions.look(call.app, call.body)
+        if taken is not None:
+            return await taken
         triggers = rest.parse_batch_events(call.body, call.app)
         if not self._rate.admits(call.app, len(triggers)):
             return _over_rate(call.app)
         await self._broker.publish(
-            [message for trigger in triggers for message in _messages(call.app, trigger)]
+            [message for trigger in triggers for message in messages_of(call.app, trigger)]
         )
         if not any(trigger.info for trigger in triggers):
             return _OK
@@ -209,7 +219,7 @@ class Api:
         trigger = rest.parse_channel_event(call.arguments[0], call.query, call.body, call.app)
         if not self._rate.admits(call.app, 1):
             return _over_rate(call.app)
-        await self._broker.publish(_messages(call.app, trigger))
+        await self._broker.publish(messages_of(call.app, trigger))
         return _ACCEPTED
 
     async def _post_terminate(self, call: Call) -> Response:
@@ -278,7 +288,8 @@ def _over_rate(app: AppSettings) -> Response:
     return text(429, message, "Retry-After: 1")
 
 
-def _messages(app: AppSettings, trigger: Trigger) -> list[Message]:
+def messages_of(app: AppSettings, trigger: Trigger) -> list[Message]:
+    """Return what a trigger publishes: one event for each of its channels."""
     return [
         Message(
             app.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from callboard_server.settings import AppSettings
 
@@ -18,6 +18,9 @@ class AppRegistry:
         apps = tuple(apps)
         self._by_id = {app.id: app for app in apps}
         self._by_key = {app.key: app for app in apps}
+
+    def __iter__(self) -> Iterator[AppSettings]:
+        return iter(tuple(self._by_id.values()))
 
     def by_id(self, app_id: str) -> AppSettings | None:
         """Return the app of the API path, or None."""

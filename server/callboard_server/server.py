@@ -21,6 +21,8 @@ from callboard_server.brokers.memory import MemoryBroker
 from callboard_server.client_info import TrustedProxies
 from callboard_server.clock import Clock, SystemClock
 from callboard_server.deadlines import TICK_SECONDS, Deadlines
+from callboard_server.extensions import Extension, Facilities
+from callboard_server.extensions.hosting import Extensions
 from callboard_server.fallback.routes import Fallback
 from callboard_server.front.http import FrontContext, HTTPConnection
 from callboard_server.front.pages import Pages
@@ -28,6 +30,7 @@ from callboard_server.front.request import Encoder
 from callboard_server.front.tls_handshake import TLSHandshake
 from callboard_server.hub import Hub, State, Subscriber
 from callboard_server.outbox import Flusher
+from callboard_server.reservations import Reservations
 from callboard_server.roster import Roster
 from callboard_server.settings import Settings
 from callboard_server.unix_socket import UnixSocket
@@ -63,6 +66,7 @@ class Server:
         tls_sockets: Sequence[socket.socket] = (),
         make_broker: Callable[[Callable[[], float]], State] = MemoryBroker,
         clock: Clock | None = None,
+        extensions: Sequence[Extension] = (),
     ) -> None:
         self.settings = settings
         self.apps = AppRegistry(settings.apps)
@@ -70,6 +74,7 @@ class Server:
         self._plain = list(sockets)
         self._encrypted = list(tls_sockets)
         self._make_broker = make_broker
+        self._extensions = Extensions(extensions)
         self._listeners: list[asyncio.Server] = []
         self._tls: tls.TLS | None = None
         self._sweep_handle: asyncio.TimerHandle | None = None
@@ -90,20 +95,22 @@ class Server:
 
         Raises:
             callboard_server.listeners.ListenError: a socket cannot listen, or the certificate
-                cannot be used; nothing is left running.
+                cannot be used.
+            Exception: an extension cannot start. In either case nothing is left running.
         """
         self._assemble(asyncio.get_running_loop())
         await self.broker.start(self.hub)
         await self._pages.start()
         self._sweep()
         try:
+            await self._extensions.start(self._facilities)
             self._tls = self._load_certificate()
             for sock in self._plain:
                 await self._listen(sock)
             for sock in self._encrypted:
                 await self._listen(sock, self._tls)
-        except listeners.ListenError:
-            await self.stop()
+        except BaseException:
+            await self.stop(0.0)
             raise
         logger.info(
             "listening addresses=%s tls_addresses=%s unix_socket=%s apps=%d",
@@ -122,18 +129,29 @@ class Server:
             private=self.settings.webhooks.allow_private_targets,
             loopback=all(map(listeners.is_loopback, [*self._plain, *self._encrypted])),
         )
+        reservations = Reservations()
         self.webhooks = Webhooks(
             settle=self.broker.settle,
             deadlines=self.deadlines,
             clock=self._clock,
             time=loop.time,
             poster=HTTPPoster(targets),
+            reservations=reservations,
         )
         flusher = Flusher(loop.call_soon, loop.time)
-        self.hub = Hub(self.broker, flusher, self.deadlines, loop.time, self.webhooks)
+        self.hub = Hub(self.broker, flusher, self.deadlines, loop.time, self.webhooks, reservations)
+        self._facilities = Facilities(self.broker, self.apps, reservations, self._clock)
         self._pages = Pages(lambda: self._stopped is None)
         prefix = self.settings.path_prefix.encode()
-        api = Api(self.apps, self.broker, self.broker, self.broker, self._clock, prefix)
+        api = Api(
+            self.apps,
+            self.broker,
+            self.broker,
+            self.broker,
+            self._clock,
+            prefix,
+            self._extensions,
+        )
         fallback = Fallback(self.hub, self.apps, self.settings)
         self._front = FrontContext(
             hub=self.hub,
@@ -144,6 +162,7 @@ class Server:
             handle=api.handle,
             fallback=fallback.handle,
             fallback_paths=fallback.paths,
+            extensions=self._extensions,
             hand_over=self._pages.take,
             connections=Roster(),
             proxies=TrustedProxies(self.settings.trusted_proxies),
@@ -189,6 +208,7 @@ class Server:
         self.settings = self._front.settings = msgspec.structs.replace(before, apps=settings.apps)
         self.apps.replace(settings.apps)
         changes.log(before, settings)
+        await self._extensions.reload(settings.apps)
         for place, client in enumerate(list(self.hub.connections.values()), start=1):
             self._settle(client)
             if place % _CLIENTS_PER_TURN == 0:
@@ -210,7 +230,8 @@ class Server:
         ``drain_seconds`` (default: the setting) spreads the closes over that time with 4200,
         so that clients go over to another node one after the other; with 0 all are closed at
         once with 4100, which stock pusher-js answers by coming back in a second. Takes 9
-        seconds at most beyond the drain. Calls after the first wait for the first.
+        seconds at most beyond the drain, and 5 for each extension. Calls after the first wait
+        for the first.
         """
         if self._stopped is None:
             self._stopped = asyncio.ensure_future(self._stop(drain_seconds))
@@ -223,6 +244,7 @@ class Server:
             listener.close()
         for sock in (*self._plain, *self._encrypted):
             sock.close()
+        self._extensions.farewell()
         if seconds > 0:
             await self._drain(seconds)
         self._front.closing = True
@@ -238,6 +260,7 @@ class Server:
         await self.hub.transient.wait_empty(FAREWELL_SECONDS)
         for transport in self.hub.transient:
             transport.abort()
+        await self._extensions.stop()
         await self._pages.stop()
         await self.hub.stop()
         await self.webhooks.stop()

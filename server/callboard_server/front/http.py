@@ -23,6 +23,7 @@ from callboard_server.admission import Apps
 from callboard_server.client_info import ClientInfo, TrustedProxies
 from callboard_server.connection import CLOSE_TIMEOUT_SECONDS
 from callboard_server.deadlines import Deadlines
+from callboard_server.extensions.hosting import Extensions
 from callboard_server.front.exchange import Attend, Exchange
 from callboard_server.front.reader import RequestReader
 from callboard_server.front.request import (
@@ -81,6 +82,8 @@ class FrontContext:
     #: Answers a request under one of ``fallback_paths``.
     fallback: Handle
     fallback_paths: tuple[bytes, ...]
+    #: Answers a request under one of its paths.
+    extensions: Extensions
     #: Gives any other request to aiohttp.
     hand_over: HandOver
     connections: Roster[Visitor]
@@ -89,6 +92,19 @@ class FrontContext:
     path_prefix: bytes
     #: Set when the server ends: finish what was begun, keep nothing alive.
     closing: bool = False
+
+    def without_prefix(self, target: bytes) -> bytes:
+        """Return a target as it is without a proxy's prefix."""
+        if not target.startswith(self.path_prefix):
+            return target
+        rest = target[len(self.path_prefix) :]
+        if rest.startswith(b"/"):
+            return rest
+        return target if rest and not rest.startswith(b"?") else b"/" + rest
+
+    def max_page_body_bytes(self, target: bytes) -> int:
+        """Return how large a request to an extension's page may be, 0 for any other target."""
+        return self.extensions.max_body_bytes(self.without_prefix(target))
 
 
 class Phase(enum.Enum):
@@ -133,7 +149,9 @@ class HTTPConnection(asyncio.Protocol):
 
     def __init__(self, context: FrontContext) -> None:
         self._context = context
-        self._reader = RequestReader(context.settings.max_request_body_bytes)
+        self._reader = RequestReader(
+            context.settings.max_request_body_bytes, context.max_page_body_bytes
+        )
         # A new connection owes a request, a kept-alive one need not send another.
         self._phase = _READING
         self._time_limit: float | None = HEAD_SECONDS
@@ -221,6 +239,8 @@ class HTTPConnection(asyncio.Protocol):
                 handle = self._context.handle
             elif request.target.startswith(self._context.fallback_paths):
                 handle = self._context.fallback
+            elif request.target.startswith(self._context.extensions.paths):
+                handle = self._context.extensions.handle
             else:
                 self._hand_over(request)
                 return
@@ -375,12 +395,8 @@ class HTTPConnection(asyncio.Protocol):
         """Take off the path prefix, and note where to look for who the client is."""
         context = self._context
         request.client = ClientInfo(self._transport, request.headers, context.proxies)
-        if context.path_prefix and request.target.startswith(context.path_prefix):
-            rest = request.target[len(context.path_prefix) :]
-            if rest.startswith(b"/"):
-                request.target = rest
-            elif not rest or rest.startswith(b"?"):
-                request.target = b"/" + rest
+        if context.path_prefix:
+            request.target = context.without_prefix(request.target)
 
     def _become_websocket(self, request: Request, behind: bytes) -> None:
         self._unwrap(request)
@@ -457,7 +473,8 @@ class HTTPConnection(asyncio.Protocol):
 
     def _open_to_pages(self, request: Request, response: Response) -> Response:
         """Let a page of another origin read a refusal, too, where it may read the answers."""
-        if not request.target.startswith(self._context.fallback_paths):
+        context = self._context
+        if not request.target.startswith((*context.fallback_paths, *context.extensions.paths)):
             return response
         return msgspec.structs.replace(response, headers=(*response.headers, ANY_ORIGIN))
 

@@ -11,6 +11,7 @@ what must be done for each of them; what matters only for a request that is not 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import httptools
@@ -37,6 +38,7 @@ class RequestReader:
         "_body_bytes",
         "_head_bytes",
         "_headers",
+        "_larger",
         "_max_body_bytes",
         "_parser",
         "_rest_checked",
@@ -53,8 +55,12 @@ class RequestReader:
     _body: bytes | bytearray
     _rest_checked: bool
 
-    def __init__(self, max_body_bytes: int) -> None:
+    def __init__(
+        self, max_body_bytes: int, larger: Callable[[bytes], int] = lambda target: 0
+    ) -> None:
+        """``larger`` says of a target that its bodies may have more bytes."""
         self._max_body_bytes = max_body_bytes
+        self._larger = larger
         self.requests: deque[Request] = deque()
         #: The request that asks for a WebSocket, and the bytes that follow it.
         self.upgrade: tuple[Request, bytes] | None = None
@@ -120,8 +126,9 @@ class RequestReader:
             for name, value in self._headers:
                 folded = name.lower()
                 if folded == b"content-length" and int(value) > self._max_body_bytes:
-                    self._refuse_body()
-                    return b""
+                    self._check_body(int(value))
+                    if self.refusal is not None:
+                        return b""
             expectation = Request("", b"", "", self._headers).header(b"expect") or b""
             # A client of HTTP/1.0 would take the 100 for the answer (RFC 9110, 10.1.1).
             if expectation.lower() == b"100-continue" and self._parser.get_http_version() != "1.0":
@@ -162,8 +169,8 @@ class RequestReader:
         self._body_bytes += len(body)
         self._unseen_bytes = 0
         if self._body_bytes > self._max_body_bytes:
-            self._refuse_body()
-        elif self.refusal is None:
+            self._check_body(self._body_bytes)
+        if self.refusal is None:
             if not self._body:
                 self._body = body
             else:
@@ -221,9 +228,11 @@ class RequestReader:
     def _refuse_head(self) -> None:
         self._refuse(text(431, f"Request head too large: more than {MAX_HEAD_BYTES} bytes"))
 
-    def _refuse_body(self) -> None:
-        limit = self._max_body_bytes
-        self._refuse(text(413, f"Request body too large: more than {limit} bytes"))
+    def _check_body(self, size: int) -> None:
+        """Refuse a body that is larger than most may be, unless this one may be so large."""
+        limit = max(self._max_body_bytes, self._larger(origin_form(self._target)))
+        if size > limit:
+            self._refuse(text(413, f"Request body too large: more than {limit} bytes"))
 
     def _refuse(self, response: Response, request: Request | None = None) -> None:
         if self.refusal is None:
