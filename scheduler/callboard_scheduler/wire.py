@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from callboard_scheduler.records import Failure, Raw
+from callboard_scheduler.records import Failure, MaybeRaw, Raw
 
 VERSION: Final = 1
 
@@ -44,6 +44,8 @@ class Hello(_Message, tag="hello"):
     #: Whether it comes back after a broken connection with its tasks still running.
     resume: bool = False
     run: list[tuple[str, int]] = []
+    #: Whether it will send ``hb``; who never does keeps a task until it times out.
+    hb: bool = False
     pool: str = "default"
     token: str | None = None
 
@@ -72,7 +74,7 @@ class ProgressReport(_Message, tag="progress"):
     s: int = 0
     pct: float | None = None
     msg: str | None = None
-    data: Raw | None = None
+    data: MaybeRaw = None
 
 
 class Log(_Message, tag="log"):
@@ -106,7 +108,7 @@ class Result(_Message, tag="result"):
     id: str
     f: int
     ok: bool = True
-    val: Raw | None = None
+    val: MaybeRaw = None
     ref: bool = False
     err: ResultError | None = None
     ms: int | None = None
@@ -117,7 +119,7 @@ class Released(_Message, tag="released"):
 
     id: str
     f: int
-    ck: Raw | None = None
+    ck: MaybeRaw = None
 
 
 class Checkpoint(_Message, tag="checkpoint"):
@@ -125,7 +127,7 @@ class Checkpoint(_Message, tag="checkpoint"):
 
     id: str
     f: int
-    ck: Raw | None = None
+    ck: MaybeRaw = None
 
 
 class Heartbeat(_Message, tag="hb"):
@@ -178,9 +180,13 @@ class Limits(msgspec.Struct):
 
 
 class Welcome(_Message, tag="welcome"):
-    """The session is open; ``run`` has a verdict, ``go`` or ``stop``, on each claim."""
+    """The session is open; ``run`` has a verdict, ``go`` or ``stop``, on each claim.
+
+    ``boot`` is the process it is for: two of one id hear each other's messages.
+    """
 
     sid: str
+    boot: str
     hb_ms: int
     lease_ms: int
     grace_ms: int
@@ -196,7 +202,7 @@ class Assign(_Message, tag="assign"):
     f: int
     att: int
     name: str
-    args: Raw | None = None
+    args: MaybeRaw = None
     ref: str | None = None
     lease_ms: int = 0
     timeout_ms: int | None = None
@@ -204,7 +210,7 @@ class Assign(_Message, tag="assign"):
     prio: int = 0
     prog_ms: int = 0
     put_url: str | None = None
-    ck: Raw | None = None
+    ck: MaybeRaw = None
     rev: int = 1
 
 
@@ -216,7 +222,7 @@ class Update(_Message, tag="update"):
     rev: int
     left_ms: int | None = None
     timeout_ms: int | None = None
-    args: Raw | None = None
+    args: MaybeRaw = None
     ref: str | None = None
     prio: int | None = None
 
@@ -347,8 +353,8 @@ def decode_down(data: str | bytes) -> DownEnvelope:
     return DownEnvelope(down.term, down.n, down.m)
 
 
-def encode_up(boot: str, n: int, messages: Iterable[UpMessage]) -> str:
-    """Return the data of one ``client-sched`` event."""
+def encode_up(boot: str, n: int, messages: Iterable[UpMessage | Raw]) -> str:
+    """Return the data of one ``client-sched`` event; messages may be encoded already."""
     return _encoder.encode({"v": VERSION, "boot": boot, "n": n, "m": list(messages)}).decode()
 
 

@@ -104,6 +104,12 @@ class Listener(Protocol):
     def left(self, channel: str, socket_id: str, cause: Cause) -> None:
         """A subscription to a worker's channel has ended."""
 
+    def watching(self, channel: str) -> None:
+        """Somebody subscribed to a feed, and may have missed what was not published on it.
+
+        Told only where :meth:`Transport.watched` knows an answer.
+        """
+
     def deaf(self) -> None:
         """From now on nothing is heard: leases stand still until :meth:`hearing`."""
 

@@ -1,0 +1,207 @@
+"""Who gets what: the end of every step, when all that happened in it is known.
+
+1. A free worker is given the best ready task that fits it; ties go to the one that came first.
+2. A task goes to a worker with nothing to do before one that is busy, and to the one that has
+   been idle longest; among busy ones to the least loaded.
+3. When a step ends, no ready task is left that a free worker could run, unless its queue is
+   paused or its limit reached.
+"""
+
+from __future__ import annotations
+
+from callboard_scheduler.core.model import Core
+from callboard_scheduler.core.queues import Lane, Limit, Queue
+from callboard_scheduler.core.timers import Due
+from callboard_scheduler.core.workers import Assignment, Worker
+from callboard_scheduler.records import Attempt, Task
+from callboard_scheduler.states import State, Trigger
+from callboard_scheduler.wire import Assign
+
+
+def dispatch(core: Core) -> None:
+    """Give out everything that can be given out."""
+    while core.loosened or core.freed or core.offered:
+        while core.loosened:
+            key, _ = core.loosened.popitem()
+            _release(core, key)
+        while core.freed:
+            worker = core.workers.get(core.freed.popitem()[0])
+            if worker is not None:
+                fill(core, worker)
+        while core.offered:
+            task = core.tasks.get(next(iter(core.offered)))
+            if task is None or task.state is not State.READY or not _offer(core, task):
+                del core.offered[next(iter(core.offered))]
+
+
+def stand(core: Core, worker: Worker) -> None:
+    """Put a worker among those that may be given tasks, or take it out, as its slots say."""
+    open_to_tasks = (
+        worker.connected
+        and not worker.draining
+        and worker.hold_until <= core.hearing
+        and worker.free > 0
+    )
+    for name in worker.queues:
+        queue = core.queue(name)
+        if not open_to_tasks:
+            queue.idle.pop(worker.id, None)
+            queue.busy.pop(worker.id, None)
+            core.tidy(queue)
+        elif worker.held:
+            queue.idle.pop(worker.id, None)
+            queue.busy[worker.id] = worker
+        else:
+            queue.busy.pop(worker.id, None)
+            queue.idle.setdefault(worker.id, worker)
+    if open_to_tasks:
+        core.freed[worker.id] = None
+
+
+def fill(core: Core, worker: Worker) -> None:
+    """Give a worker the best tasks that fit it, as many as it has slots for."""
+    while worker.free > 0 and _is_open(core, worker):
+        task = _best(core, worker)
+        if task is None:
+            return
+        assign(core, task, worker)
+
+
+def assign(core: Core, task: Task, worker: Worker) -> None:
+    """Put a ready task into a worker's hands."""
+    task.fence = core.next_fence()
+    task.attempt += 1
+    task.worker = worker.id
+    core.move(task, Trigger.ASSIGN, State.ASSIGNED)
+    attempt = Attempt(task.id, task.fence, task.attempt, worker.id, core.now.wall)
+    assignment = Assignment(task.id, task.fence, worker.id, attempt, task.rev)
+    core.assignments[task.id] = worker.held[task.id] = assignment
+    core.save_attempt(attempt)
+    core.timers.after(core.hearing + core.profile.accept_ms, Due.ACCEPT, task.id, task.fence)
+    core.tell(worker, assign_message(core, task))
+    handover = core.handovers.get(task.id)
+    if handover is not None:
+        core.announce(
+            task,
+            "moved",
+            {
+                "from": handover.worker,
+                "to": worker.id,
+                "why": handover.why,
+                "ms": core.now.mono - handover.since,
+            },
+        )
+    core.announce_state(task)
+    stand(core, worker)
+    core.freed.pop(worker.id, None)
+
+
+def assign_message(core: Core, task: Task) -> Assign:
+    """Return what a worker is told of a task, also when it is told again."""
+    spec = task.spec
+    return Assign(
+        task.id,
+        task.fence,
+        task.attempt,
+        spec.name,
+        args=spec.args,
+        lease_ms=core.profile.lease_ms,
+        timeout_ms=spec.timeout_ms,
+        left_ms=max(0, spec.start_by - core.now.wall) if spec.start_by is not None else None,
+        prio=spec.priority,
+        prog_ms=core.profile.progress_ms,
+        ck=task.checkpoint,
+        rev=task.rev,
+    )
+
+
+def _is_open(core: Core, worker: Worker) -> bool:
+    return worker.connected and not worker.draining and worker.hold_until <= core.hearing
+
+
+def _offer(core: Core, task: Task) -> bool:
+    """Let a worker that fits a ready task choose; whether it chose another, so try again."""
+    queue = core.queue(task.spec.queue)
+    if queue.paused:
+        return False
+    if _limited(core, task):
+        _set_aside(core, task)
+        return False
+    worker = _worker_for(queue, task)
+    if worker is None:
+        return False
+    best = _best(core, worker)
+    if best is None:
+        return False
+    assign(core, best, worker)
+    return best is not task
+
+
+def _worker_for(queue: Queue, task: Task) -> Worker | None:
+    for worker in queue.idle.values():
+        if worker.fits(task.spec):
+            return worker
+    fitting = [worker for worker in queue.busy.values() if worker.fits(task.spec)]
+    return min(fitting, key=_load) if fitting else None
+
+
+def _load(worker: Worker) -> float:
+    return len(worker.held) / worker.cap
+
+
+def _best(core: Core, worker: Worker) -> Task | None:
+    """Return the first in order of the tasks that a worker could be given now."""
+    best: Task | None = None
+    for name in worker.queues:
+        queue = core.queues.get(name)
+        if queue is None or queue.paused:
+            continue
+        empty: list[Lane] = []
+        for lane in queue.lanes_for(worker):
+            task = _head(core, lane)
+            if task is None:
+                empty.append(lane)
+            elif best is None or _order(task) < _order(best):
+                best = task
+        for lane in empty:
+            queue.discard(lane)
+    return best
+
+
+def _head(core: Core, lane: Lane) -> Task | None:
+    """Return the lane's first task that no limit holds back, having set those aside."""
+    while (task := core.ready.head(lane, core.tasks)) is not None:
+        if not _limited(core, task):
+            return task
+        _set_aside(core, task)
+    return None
+
+
+def _set_aside(core: Core, task: Task) -> None:
+    """Take a task out of its lane until its limit has room."""
+    core.limits[task.spec.limit_key or ""].wait(task, core.ready.stamp(task.id))
+
+
+def _limited(core: Core, task: Task) -> bool:
+    key = task.spec.limit_key
+    if key is None:
+        return False
+    return core.limits.setdefault(key, Limit()).held >= task.spec.limit
+
+
+def _release(core: Core, key: str) -> None:
+    """Put back into its lane who may run now that fewer tasks of the key are held."""
+    limit = core.limits.get(key)
+    if limit is None:
+        return
+    task_id = limit.release(core.ready)
+    if task_id is not None:
+        core.enqueue(core.tasks[task_id])
+        if limit.waiting:
+            core.loosened[key] = None
+    elif not limit.held and not limit.waiting:
+        del core.limits[key]
+
+
+def _order(task: Task) -> tuple[int, int]:
+    return -task.spec.priority, task.seq
