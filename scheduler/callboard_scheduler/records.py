@@ -7,13 +7,18 @@ of users (arguments, results, progress data, checkpoints) are JSON text that is 
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from callboard_scheduler.states import State
 
 Raw = msgspec.Raw
+if TYPE_CHECKING:
+    MaybeRaw = Raw | None
+else:
+    # As one type of several msgspec does not decode Raw; a default may be None all the same.
+    MaybeRaw = Raw
 
 DEFAULT_QUEUE = "default"
 DEFAULT_NAMESPACE = "default"
@@ -91,7 +96,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
 
     pct: float | None = None
     msg: str | None = None
-    data: Raw | None = None
+    data: MaybeRaw = None
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -140,8 +145,8 @@ class Task(msgspec.Struct):
     worker: str | None = None
     stop_reason: StopReason | None = None
     progress: Progress | None = None
-    checkpoint: Raw | None = None
-    result: Raw | None = None
+    checkpoint: MaybeRaw = None
+    result: MaybeRaw = None
     error: Failure | None = None
     started_at: int | None = None
     finished_at: int | None = None
@@ -208,8 +213,8 @@ class Schedule(msgspec.Struct, omit_defaults=True):
     overlap: Overlap = Overlap.ALLOW
     jitter_ms: int = 0
     paused: bool = False
-    task: Raw | None = None
-    event: Raw | None = None
+    task: MaybeRaw = None
+    event: MaybeRaw = None
     rev: int = 1
     created_at: int = 0
     #: From where ``every_ms`` counts.
