@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from callboard_server import server as server_module
-from callboard_server.brokers.memory import MemoryBroker
 from callboard_server.settings import AppSettings, development_app
+from support.doors import Doors
 from support.serving import Serving, nothing_left, serving
 from support.sockets import request, signed, trigger
 from support.websocket import close_frame, text_frame
@@ -19,32 +17,6 @@ from support.websocket import close_frame, text_frame
 SUBSCRIBE = text_frame({"event": "pusher:subscribe", "data": {"channel": "channel"}})
 METHODS = ("connect", "join", "leave", "publish")
 SMALL = AppSettings(id="2", key="small", secret="secret", max_connections=1)
-
-
-class Doors:
-    """Lets calls of the memory broker wait until their door is opened."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, *methods: str) -> None:
-        self._opened = {method: asyncio.Event() for method in methods}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        for method in methods:
-            patch.setattr(MemoryBroker, method, self._door(method, getattr(MemoryBroker, method)))
-
-    def _door(
-        self, name: str, method: Callable[..., Awaitable[Any]]
-    ) -> Callable[..., Awaitable[Any]]:
-        async def wait_and_call(*arguments: Any, **options: Any) -> Any:
-            self._loop = asyncio.get_running_loop()
-            await self._opened[name].wait()
-            return await method(*arguments, **options)
-
-        return wait_and_call
-
-    def open(self, method: str) -> None:
-        if self._loop is None:
-            self._opened[method].set()
-        else:
-            self._loop.call_soon_threadsafe(self._opened[method].set)
 
 
 @pytest.fixture

@@ -140,7 +140,8 @@ class Peer:
         for line in lines[1:-2]:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        length = 0 if to_head or status < 200 else int(headers["content-length"])
+        empty = to_head or status < 200 or status == 204
+        length = 0 if empty else int(headers["content-length"])
         return Answer(status, headers, self.read(length))
 
 
