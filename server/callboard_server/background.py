@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from types import TracebackType
 import uvloop
 
 from callboard_server import listeners, sockets
+from callboard_server.extensions import Extension
 from callboard_server.server import Server
 from callboard_server.settings import Settings
 
@@ -36,11 +37,12 @@ class BackgroundServer:
 
     The same code path as the command's, without signal handlers, environment or output. Use as
     a context manager, or call :meth:`start` and :meth:`stop`; also from a coroutine, whose loop
-    waits meanwhile.
+    waits meanwhile. ``extensions`` are started with the server, each time.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, extensions: Sequence[Extension] = ()) -> None:
         self.settings = settings
+        self._extensions = extensions
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._server: Server | None = None
@@ -80,7 +82,8 @@ class BackgroundServer:
 
         Raises:
             callboard_server.listeners.ListenError: the address cannot be listened on, or the
-                certificate cannot be used; neither thread nor socket is left.
+                certificate cannot be used.
+            Exception: an extension cannot start. In either case neither thread nor socket is left.
         """
         if self._thread is not None:
             raise RuntimeError("the server is already running")
@@ -147,7 +150,12 @@ class BackgroundServer:
 
     async def _serve(self, life: _Life) -> None:
         with closing(sockets.bind(self.settings)) as bound:
-            server = Server(self.settings, bound.plain, tls_sockets=bound.tls)
+            server = Server(
+                self.settings,
+                bound.plain,
+                tls_sockets=bound.tls,
+                extensions=self._extensions,
+            )
             try:
                 await server.start()
             except BaseException:

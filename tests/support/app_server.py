@@ -15,7 +15,7 @@ import hmac
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from hashlib import md5
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from websockets.sync.client import connect
 
 from callboard_server.background import BackgroundServer
 from callboard_server.clock import SystemClock
+from callboard_server.extensions import Extension
 from callboard_server.server import Server
 from callboard_server.settings import AppSettings, Settings
 
@@ -212,9 +213,13 @@ class AppServer:
     Leaving it closes its clients and fails if anything on its loop went wrong unnoticed.
     """
 
-    def __init__(self, *apps: AppSettings, **settings: Any) -> None:
+    def __init__(
+        self, *apps: AppSettings, extensions: Sequence[Extension] = (), **settings: Any
+    ) -> None:
         self.app, *_ = self.apps = apps or (app(),)
-        self._background = BackgroundServer(Settings(port=0, apps=self.apps, **settings))
+        self._background = BackgroundServer(
+            Settings(port=0, apps=self.apps, **settings), extensions=extensions
+        )
         self._stack = ExitStack()
         self._faults: list[str] = []
 
@@ -240,6 +245,18 @@ class AppServer:
             server.hub.time = lambda: seconds
 
         self._background.call(hold)
+
+    def on_server(self, function: Callable[[Server], object]) -> None:
+        """Run ``function(server)`` on the server's thread and wait for it."""
+        self._background.call(function)
+
+    def stop(self) -> None:
+        """End the server while its clients are still here."""
+        self._background.stop()
+
+    def reload(self, *apps: AppSettings) -> None:
+        """Let the server have these apps."""
+        self._background.reload(Settings(port=0, apps=apps))
 
     @property
     def port(self) -> int:
