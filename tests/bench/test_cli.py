@@ -15,6 +15,7 @@ import pytest
 
 from callboard_bench import contenders
 from callboard_bench.cli import main
+from callboard_bench.scenarios import idle
 
 TINY = {
     "fanout": ["--subscribers", "5", "--generators", "2", "--rate", "50", "--seconds", "0.2"],
@@ -36,6 +37,12 @@ def measure(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, An
     assert status == 0, printed
     document: dict[str, Any] = orjson.loads(printed.out)
     return document
+
+
+@pytest.fixture(autouse=True)
+def unsettled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let memory be measured at once: the figures are not looked at here."""
+    monkeypatch.setattr(idle, "_SETTLE_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("scenario", TINY)
