@@ -12,6 +12,7 @@ import pytest
 from callboard_server.brokers import Occurrence, Transition
 from callboard_server.clock import Clock
 from callboard_server.deadlines import TICK_SECONDS, Deadlines
+from callboard_server.reservations import Reservations
 from callboard_server.settings import AppSettings, WebhookEventType, WebhookSettings
 from callboard_server.webhooks import Timing, Webhooks, observing
 from callboard_server.webhooks.posting import DELIVERED, Outcome
@@ -31,12 +32,14 @@ class Stage:
         #: Provisional transitions that nobody has undone.
         self.provisional: set[int] = set()
         self.closed = False
+        self.reservations = Reservations()
         self.webhooks = Webhooks(
             settle=self._settle,
             deadlines=self.deadlines,
             clock=TheDay(),
             time=lambda: self.now,
             poster=self,
+            reservations=self.reservations,
             timing=timing,
         )
 
@@ -107,6 +110,26 @@ def everything(stage: Stage, app: AppSettings, channel: str = "presence-c") -> N
     observer.client_event(app, channel, "client-e", '{"a":1}', "1.2", "7")
     observer.cache_miss(app, channel)
     observer.subscription_count(app, channel, 3)
+
+
+@pytest.mark.parametrize(
+    "channel", ["private-sched.default.w.1", "private-cache-sched.t.1", "presence-sched.pool"]
+)
+async def test_channels_of_a_scheduler_are_told_to_who_names_them(channel: str) -> None:
+    stage = Stage()
+    named = webhook(channel_prefix=channel[: channel.index(".") + 1])
+    prefixes = ("", channel.partition("-")[0])
+    shop = app(named, *(webhook(channel_prefix=prefix) for prefix in prefixes))
+
+    stage.reservations.add("shop")
+    everything(stage, shop, channel)
+    everything(stage, app(id="other"), channel)
+    assert await stage.names() == ALL_SEVEN
+
+    stage.reservations.discard("shop")
+    stage.pass_time(60)  # or the misses would be no news
+    everything(stage, shop, channel)
+    assert sorted(await stage.names()) == sorted(ALL_SEVEN * 4)
 
 
 ALL_SEVEN = [
