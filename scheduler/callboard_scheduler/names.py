@@ -14,6 +14,10 @@ from callboard_protocol.reserved import WORKER_EVENT
 DOWN_EVENT: Final = "sched"
 UP_EVENT: Final = WORKER_EVENT
 
+#: The name and the queue of tasks that publish an ordinary event; the scheduler runs them itself.
+PUBLISH: Final = "callboard.publish"
+PUBLISH_QUEUE: Final = "callboard.events"
+
 
 def worker_prefix(namespace: str) -> str:
     """Return what every worker's channel of the namespace begins with."""

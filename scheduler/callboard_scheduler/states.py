@@ -17,6 +17,9 @@ from typing import Final
 class State(enum.Enum):
     """Where a task is; the value is what the API, the feeds and the store say."""
 
+    # A member is itself and nothing else; Enum's own hash is that of its name, in Python.
+    __hash__ = object.__hash__
+
     BLOCKED = "blocked"
     SCHEDULED = "scheduled"
     READY = "ready"
@@ -33,6 +36,8 @@ class State(enum.Enum):
 
 class Trigger(enum.Enum):
     """What moves a task."""
+
+    __hash__ = object.__hash__
 
     SUBMIT = "submit"
     DEPENDENCIES_MET = "dependencies met"

@@ -53,8 +53,11 @@ def begin(
 
 def step(core: Core, event: events.Event, now: Instant) -> Turn:
     """Let one thing happen to the core, which is changed in place."""
+    # First, or what is due by the clock would be due though nobody could be heard.
     if isinstance(event, events.Hearing):
         core.timers.hear_again(now)
+    elif isinstance(event, events.Deaf):
+        core.timers.stop_hearing(event.since)
     core.begin(now)
     advance(core)
     _EVENTS[type(event)](core, event)
@@ -66,14 +69,20 @@ def _nothing(core: Core, event: events.Event) -> None:
     """What matters was done before or follows."""
 
 
-def _deaf(core: Core, event: events.Deaf) -> None:
-    core.timers.stop_hearing(core.now)
+def _enlist(core: Core, event: events.Enlist) -> None:
+    attendance.enlist(core, event.worker, event.queue, event.name, event.slots)
+
+
+def _suspend(core: Core, event: events.Suspend) -> None:
+    core.suspended = event.suspended
 
 
 _EVENTS: Final[Mapping[type[events.Event], Callable[[Core, Any], None]]] = {
     events.Heard: hearing.heard,
     events.Left: attendance.leave,
-    events.Deaf: _deaf,
+    events.Deaf: _nothing,
+    events.Enlist: _enlist,
+    events.Suspend: _suspend,
     events.Hearing: _nothing,
     events.Tick: _nothing,
     events.Submit: requests.submit,

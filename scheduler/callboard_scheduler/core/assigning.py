@@ -20,6 +20,8 @@ from callboard_scheduler.wire import Assign
 
 def dispatch(core: Core) -> None:
     """Give out everything that can be given out."""
+    if core.suspended:
+        return
     while core.loosened or core.freed or core.offered:
         while core.loosened:
             key, _ = core.loosened.popitem()

@@ -64,6 +64,17 @@ def greet(core: Core, worker_id: str, boot: str, hello: wire.Hello) -> None:
         watch_silence(core, worker)
 
 
+def enlist(core: Core, worker_id: str, queue: str, name: str, slots: int) -> None:
+    """Count the scheduler itself among the workers, for tasks that it runs."""
+    worker = core.workers[worker_id] = Worker(worker_id, worker_id)
+    worker.internal = True
+    worker.cap = slots
+    worker.names = frozenset({name})
+    worker.joined_at = core.now.wall
+    serve(core, worker, [queue])
+    stand(core, worker)
+
+
 def _replaceable(core: Core, worker: Worker) -> bool:
     """Whether a new process may take the worker's place: the old one is gone, or seems to be."""
     return not worker.connected or core.hearing - worker.last_heard > 2 * core.profile.hb_ms

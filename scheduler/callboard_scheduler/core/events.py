@@ -42,8 +42,19 @@ class Left(Event):
     lost: bool = True
 
 
+class Enlist(Event):
+    """The scheduler itself runs the tasks of this name in this queue, under a worker's id."""
+
+    worker: str
+    queue: str
+    name: str
+    slots: int
+
+
 class Deaf(Event):
-    """From now on no worker can be heard: leases stand still."""
+    """No worker can be heard since then (of the monotonic clock): leases stand still."""
+
+    since: int
 
 
 class Hearing(Event):
@@ -134,6 +145,12 @@ class DrainWorker(Event):
     ticket: int
     worker: str
     within_ms: int
+
+
+class Suspend(Event):
+    """Give out nothing new, or do so again: the store does not take what is decided."""
+
+    suspended: bool
 
 
 class Revoked(Event):

@@ -70,6 +70,8 @@ class Core:
         self.ticks: dict[str, dict[str, Task]] = {}
         self.finished: OrderedDict[str, State] = OrderedDict()
         self.refused_messages = 0
+        #: While the store does not take what is decided, nothing new is given out.
+        self.suspended = False
         # Of the current step
         self.now = Instant(0, 0)
         self.hearing = 0
@@ -153,7 +155,7 @@ class Core:
 
     def tidy(self, queue: Queue) -> None:
         """Forget a queue that nothing is left of."""
-        if not (queue.waiting or queue.idle or queue.busy or queue.paused):
+        if queue.vacant:
             self.queues.pop(queue.name, None)
 
     # Moves
@@ -239,12 +241,10 @@ class Core:
 
     def _count(self, task: Task, before: State | None, after: State | None) -> None:
         spec = task.spec
-        waits = after in WAITING
-        if (before in WAITING) is not waits:
-            queue = self.queue(spec.queue)
-            queue.waiting += 1 if waits else -1
-            if not waits:
-                self.tidy(queue)
+        queue = self.queue(spec.queue)
+        queue.count(before, after)
+        if after not in WAITING:
+            self.tidy(queue)
         held = after in HELD
         if spec.limit_key is not None and (before in HELD) is not held:
             limit = self.limits.setdefault(spec.limit_key, Limit())

@@ -18,7 +18,7 @@ import msgspec
 
 from callboard_scheduler.core.workers import Worker
 from callboard_scheduler.records import Spec, Task
-from callboard_scheduler.states import State
+from callboard_scheduler.states import LIVE, WAITING, State
 
 #: ``(-priority, seq, task id, stamp)``: the order of a heap is the order of assignment.
 Entry = tuple[int, int, str, int]
@@ -58,19 +58,37 @@ class Lane:
 class Queue:
     """One queue: its lanes, who serves it, and how much waits in it."""
 
-    __slots__ = ("_own", "_shared", "busy", "idle", "name", "paused", "waiting")
+    __slots__ = ("_own", "_shared", "busy", "counts", "idle", "name", "paused")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.paused = False
-        #: Tasks blocked, scheduled or ready.
-        self.waiting = 0
+        #: How many tasks are in each live state.
+        self.counts: dict[State, int] = dict.fromkeys(LIVE, 0)
         #: Workers with a free slot: those with nothing to do, longest idle first, and the others.
         self.idle: dict[str, Worker] = {}
         self.busy: dict[str, Worker] = {}
         self._shared: dict[LaneKey, Lane] = {}
         #: Lanes for one named worker: none of the others needs to look at them.
         self._own: dict[str, dict[LaneKey, Lane]] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Tasks blocked, scheduled or ready."""
+        return sum(self.counts[state] for state in WAITING)
+
+    @property
+    def vacant(self) -> bool:
+        """Whether nothing is lost by forgetting it."""
+        return not (self.idle or self.busy or self.paused or any(self.counts.values()))
+
+    def count(self, before: State | None, after: State | None) -> None:
+        """Note that a task of the queue has changed its state, None for not being one of it."""
+        counts = self.counts
+        if before in counts:
+            counts[before] -= 1
+        if after in counts:
+            counts[after] += 1
 
     def put(self, task: Task, stamp: int) -> Lane:
         """Take in a ready task; an entry with an older stamp of it is void from now on."""
@@ -172,8 +190,3 @@ def lane_key(spec: Spec) -> LaneKey:
         return LaneKey(spec.name, None, _NO_LABELS)
     labels = msgspec.json.encode(target.labels, order="deterministic") if target.labels else b""
     return LaneKey(spec.name, target.worker, labels)
-
-
-def is_ready(task: Task) -> bool:
-    """Whether the task may be given out, its queue and limit allowing."""
-    return task.state is State.READY

@@ -7,7 +7,6 @@ two tasks, whatever the clock does (``{schedule}.{Unix milliseconds}``).
 from __future__ import annotations
 
 import copy
-from typing import Final
 
 import msgspec
 
@@ -18,14 +17,11 @@ from callboard_scheduler.core.model import Core
 from callboard_scheduler.core.requests import admit
 from callboard_scheduler.core.timers import Due
 from callboard_scheduler.errors import NoSuchSchedule
+from callboard_scheduler.names import PUBLISH, PUBLISH_QUEUE
 from callboard_scheduler.records import Overlap, Raw, Schedule, Spec, StopReason, Task
 from callboard_scheduler.states import HELD, State, Trigger
 from callboard_scheduler.stores import ScheduleDropped, ScheduleSaved
 from callboard_scheduler.triggers import timing
-
-#: The name and the queue of tasks that publish an event; the scheduler runs them itself.
-PUBLISH: Final = "callboard.publish"
-PUBLISH_QUEUE: Final = "callboard.events"
 
 
 def put(core: Core, event: PutSchedule) -> None:

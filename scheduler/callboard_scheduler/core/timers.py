@@ -53,10 +53,10 @@ class Timers:
         mono = now.mono if self._deaf_since is None else min(now.mono, self._deaf_since)
         return mono - self._deaf_ms
 
-    def stop_hearing(self, now: Instant) -> None:
-        """Let the hearing clock stand still."""
+    def stop_hearing(self, since: int) -> None:
+        """Let the hearing clock stand still since then, of the monotonic clock."""
         if self._deaf_since is None:
-            self._deaf_since = now.mono
+            self._deaf_since = since
 
     def hear_again(self, now: Instant) -> None:
         """Let the hearing clock go on where it stood."""
