@@ -11,7 +11,7 @@ import asyncio
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from playwright.async_api import Page
+from playwright.async_api import Page, Request
 
 #: Longest wait for anything; on loopback it is milliseconds.
 WAIT_SECONDS = 10.0
@@ -48,6 +48,14 @@ class Tab:
         """Return what was asked of the server at ``port``, as paths without a query."""
         urls = [urlsplit(url) for url in self.requested]
         return [url.path for url in urls if url.port == port]
+
+    async def asks(self, ending: str) -> None:
+        """Wait for the next request whose path has this ending."""
+
+        def meant(request: Request) -> bool:
+            return urlsplit(request.url).path.endswith(ending)
+
+        await self._page.wait_for_event("request", meant, timeout=WAIT_SECONDS * 1000)
 
     async def open(self, url: str) -> None:
         """Load a page of the app."""
