@@ -10,8 +10,11 @@ exports.connect = (config, user, options = {}) =>
     wsHost: config.host,
     wsPort: config.port,
     wssPort: config.port,
+    httpHost: config.host,
+    httpPort: config.port,
+    httpsPort: config.port,
     forceTLS: false,
-    enabledTransports: ["ws", "wss"],
+    enabledTransports: config.transports ?? ["ws", "wss"],
     channelAuthorization: {
       endpoint: config.endpoint ?? `${config.backend}/pusher/auth`,
       transport: "ajax",

@@ -103,6 +103,23 @@ exports.unsubscribe = async ({ config, say, cue }) => {
   await cue("end");
 };
 
+/** Reports by what transport it came, and what it sees of the server's answers to its pings. */
+exports.fallbackKeepAlive = async ({ config, say, cue }) => {
+  const pusher = connect(config, "alice", { activityTimeout: 200, pongTimeout: 1000 });
+  await once(pusher.connection, "connected");
+  const transport = pusher.connection.connection.transport;
+  say("transport", transport.name);
+  pusher.connection.bind("state_change", ({ current }) => say("state", current));
+  let pings = 0;
+  const ping = transport.ping.bind(transport);
+  transport.ping = () => {
+    pings += 1;
+    ping();
+    if (pings === 4) say("pinged four times", pusher.connection.state);
+  };
+  await cue("end");
+};
+
 /** Pings are not events of the SDK; the pongs pass by as messages of the connection. */
 exports.keepAlive = async ({ config, say }) => {
   const pusher = connect(config, "alice", { activityTimeout: 200, pongTimeout: 1000 });
