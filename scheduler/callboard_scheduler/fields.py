@@ -46,13 +46,9 @@ PositiveSpan = Annotated[
     int, Meta(ge=1, le=MAX_SPAN_MS, description=f"whole milliseconds from 1 to {MAX_SPAN_MS}")
 ]
 #: Part of a channel's name, whichever the scheduler's channel.
-Identifier = Annotated[
-    str,
-    Meta(
-        pattern=r"\A[A-Za-z0-9_\-=@,.;]{1,100}\Z",
-        description="1 to 100 ASCII letters, digits or _ - = @ , . ;",
-    ),
-]
+_IDENTIFIER: Final = r"\A[A-Za-z0-9_\-=@,.;]{1,100}\Z"
+_IDENTIFIER_WORDS: Final = "1 to 100 ASCII letters, digits or _ - = @ , . ;"
+Identifier = Annotated[str, Meta(pattern=_IDENTIFIER, description=_IDENTIFIER_WORDS)]
 Key = Annotated[
     str, Meta(min_length=1, max_length=200, description="a string of 1 to 200 characters")
 ]
@@ -85,6 +81,17 @@ class Body(Generic[T]):
             raise _not_json(bytes(body), error) from None
         except RecursionError:
             raise BadField(BODY, "it is nested too deeply") from None
+
+
+def identifier(field: str, value: str) -> str:
+    """Return part of a path that is to be part of a channel's name.
+
+    Raises:
+        BadField: it cannot be.
+    """
+    if re.search(_IDENTIFIER, value) is None:
+        raise BadField(field, f"expected {_IDENTIFIER_WORDS}, got {shown(value)}")
+    return value
 
 
 def time_ms(field: str, value: int | str) -> int:

@@ -59,11 +59,8 @@ class Submission(msgspec.Struct, frozen=True):
     on_conflict: OnConflict = OnConflict.KEEP
 
 
-class Changes(msgspec.Struct, frozen=True):
-    """What an update replaces: fields of :class:`Spec` by name, valid each for itself."""
-
-    fields: Mapping[str, Any]
-    on_conflict: OnConflict = OnConflict.ERROR
+#: What an update replaces: fields of :class:`Spec` by name, each valid for itself.
+Changes = Mapping[str, Any]
 
 
 # Shapes
@@ -190,11 +187,12 @@ def parse_update(body: bytes, now_ms: int) -> Changes:
         BadField: as for :func:`parse_submit`.
     """
     shape = _update.read(body)
-    fields = _spec_fields(shape, now_ms)
-    if not fields:
+    if (shape.on_conflict or OnConflict.ERROR) is not OnConflict.ERROR:
+        raise BadField("on_conflict", "expected 'error' in an update: no other task is touched")
+    changes = _spec_fields(shape, now_ms)
+    if not changes:
         raise BadField(BODY, "expected at least one field to change, got none")
-    on_conflict = shape.on_conflict or OnConflict.ERROR
-    return Changes(fields, on_conflict)
+    return changes
 
 
 def parse_move(body: bytes) -> Target | None:
