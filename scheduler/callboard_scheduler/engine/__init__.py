@@ -1,0 +1,13 @@
+"""The core at work: one app's :class:`Scheduler`, on a loop, with a store and a transport.
+
+Everything runs on the loop. :mod:`driver` turns each step's outcome into writes, messages and
+answers, and comes back when something is due; :mod:`incoming` is what the transport tells;
+:mod:`outgoing` what it is given; :mod:`feeds` what the world is shown; :mod:`scheduler` puts
+them together and is what the API calls.
+"""
+
+from __future__ import annotations
+
+from callboard_scheduler.engine.scheduler import Scheduler
+
+__all__ = ["Scheduler"]

@@ -1,0 +1,315 @@
+"""Steps of the core, and what they lead to, in the right order.
+
+1. Changes go to the store in the order of the steps. What waits for them (an answer, a worker's
+   ``done``, a result on a feed) happens when they are on the disk; an assignment does not wait.
+2. Until the term itself is on the disk nothing is sent to a worker at all: a fence of a term that
+   is forgotten with a crash could be given out again.
+3. When the store fails, those who wait are told, submits are refused and forgotten, nothing new
+   is given out and leases stand still. What was decided meanwhile is written as soon as it can be.
+4. A loop that was held up by more than a second, or a store that takes longer, counts as
+   deafness: nobody's lease runs out because the scheduler could not listen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from callboard_scheduler.clock import Clock
+from callboard_scheduler.core import Core, Instant, Turn, actions, events, step
+from callboard_scheduler.errors import SchedulerError, StoreUnavailable
+from callboard_scheduler.stores import (
+    AttemptSaved,
+    Change,
+    Store,
+    StoreError,
+    TaskSaved,
+)
+
+logger = logging.getLogger("callboard.scheduler")
+
+#: How long the loop or the store may be held up before that counts as deafness.
+_PATIENCE_MS: Final = 1_000
+_WATCH_SECONDS: Final = 0.5
+#: How long after a failure the store is tried again.
+_RETRY_SECONDS: Final = 0.5
+
+
+class Effects(Protocol):
+    """Where messages to workers and feeds go."""
+
+    def tell(self, action: actions.Tell) -> None:
+        """Send a message to a worker."""
+
+    def announce(self, action: actions.Announce) -> None:
+        """Publish on a task's feed."""
+
+    def cut_off(self, worker: str) -> None:
+        """Disconnect a worker."""
+
+
+class Driver:
+    """Carries an app's core through time."""
+
+    def __init__(self, core: Core, store: Store, effects: Effects, clock: Clock) -> None:
+        self.core = core
+        self._store = store
+        self._effects = effects
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._tickets = 0
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._submitting: dict[int, Sequence[str]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+        self._watched_at = clock.mono_ms()
+        #: Whether the term is on the disk, and what is to be written with the first change.
+        self._term_kept = False
+        self._first: list[Change] = []
+        #: When each write began that is not on the disk yet.
+        self._writes: list[int] = []
+        #: Changes that the store did not take.
+        self._unstored: list[Change] = []
+        self._retry: asyncio.TimerHandle | None = None
+        self._deaf_for: set[str] = set()
+        self.stopped = False
+
+    @property
+    def failing(self) -> bool:
+        """Whether the store did not take what was decided."""
+        return bool(self._unstored)
+
+    def start(self, turn: Turn, *, lazily: bool) -> None:
+        """Carry out the core's first turn; ``lazily`` if nothing is worth a file yet."""
+        self._watch_on()
+        if lazily:
+            self._first = list(turn.changes)
+            turn = Turn((), turn.actions)
+        self._carry_out(turn)
+        self._rearm()
+
+    async def stop(self) -> None:
+        """Take no more events; whoever still waits is told. Safe to call twice."""
+        self.stopped = True
+        for handle in (self._timer, self._watch, self._retry):
+            if handle is not None:
+                handle.cancel()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(StoreUnavailable("the scheduler is stopping"))
+        self._waiting.clear()
+
+    def instant(self) -> Instant:
+        """Return the present moment."""
+        return Instant(self._clock.mono_ms(), self._clock.wall_ms())
+
+    # Steps
+
+    def happen(self, event: events.Event) -> None:
+        """Let something happen."""
+        if self.stopped:
+            return
+        now = self.instant()
+        if now.mono - self._watched_at > _PATIENCE_MS + _WATCH_SECONDS * 1000:
+            self._was_held_up(now)
+        self._carry_out(step(self.core, event, now))
+        self._rearm()
+
+    async def ask(self, make: Callable[[int], events.Event], ids: Sequence[str] = ()) -> Any:
+        """Let a request happen and return its answer, once what it changed is on the disk.
+
+        ``ids`` are tasks to be forgotten if they cannot be stored.
+
+        Raises:
+            SchedulerError: as answered; StoreUnavailable if it could not be stored.
+        """
+        if self.stopped:
+            raise StoreUnavailable("the scheduler is stopping")
+        if self.failing:
+            raise StoreUnavailable("it does not take changes at the moment; try again")
+        self._tickets += 1
+        ticket = self._tickets
+        future = self._waiting[ticket] = self._loop.create_future()
+        if ids:
+            self._submitting[ticket] = ids
+        try:
+            self.happen(make(ticket))
+            value = await future
+        finally:
+            self._waiting.pop(ticket, None)
+            self._submitting.pop(ticket, None)
+        if isinstance(value, SchedulerError):
+            raise value
+        return value
+
+    def _carry_out(self, turn: Turn) -> None:
+        gated: list[actions.Action] = []
+        for action in turn.actions:
+            if getattr(action, "after_commit", False) or (
+                not self._term_kept and isinstance(action, actions.Tell)
+            ):
+                gated.append(action)
+            else:
+                self._do(action)
+        changes = turn.changes
+        if changes and self._first:
+            changes, self._first = [*self._first, *changes], []
+        if self._unstored:
+            self._unstored += changes
+            self._refuse(gated, "it does not take changes at the moment")
+        elif gated and not changes and self._first:
+            # Nothing was ever written, so there is nothing to wait for.
+            for action in gated:
+                self._do(action)
+        elif gated:
+            self._write(changes, gated)
+        elif changes:
+            self._store.write(changes)
+
+    def _do(self, action: actions.Action) -> None:
+        if isinstance(action, actions.Tell):
+            self._effects.tell(action)
+        elif isinstance(action, actions.Announce):
+            self._effects.announce(action)
+        elif isinstance(action, actions.Answer):
+            future = self._waiting.get(action.ticket)
+            if future is not None and not future.done():
+                future.set_result(action.value)
+        elif isinstance(action, actions.CutOff):
+            self._effects.cut_off(action.worker)
+
+    # The store
+
+    def _write(self, changes: Sequence[Change], gated: Sequence[actions.Action]) -> None:
+        began = self._clock.mono_ms()
+        self._writes.append(began)
+
+        def committed(error: StoreError | None) -> None:
+            self._writes.remove(began)
+            if self.stopped:
+                return
+            if error is not None:
+                self._not_stored(changes, gated, error)
+                return
+            self._term_kept = True
+            self._hear_again("store")
+            for action in gated:
+                self._do(action)
+
+        self._store.write(changes, committed)
+
+    def _not_stored(
+        self, changes: Sequence[Change], gated: Sequence[actions.Action], error: StoreError
+    ) -> None:
+        if not self._unstored:
+            logger.error("the store failed app=%s: %s", self.core.app, error)
+        self._unstored += changes
+        self._refuse(gated, str(error))
+        if not self.core.suspended:
+            self._step(events.Suspend(True))
+            self._be_deaf("failure", self._clock.mono_ms())
+        if self._retry is None:
+            self._retry = self._loop.call_later(_RETRY_SECONDS, self._store_again)
+
+    def _refuse(self, gated: Sequence[actions.Action], reason: str) -> None:
+        """Tell those who wait, and forget the tasks that they were refused."""
+        forgotten: set[str] = set()
+        for action in gated:
+            if isinstance(action, actions.Answer):
+                forgotten.update(self._submitting.get(action.ticket, ()))
+                future = self._waiting.get(action.ticket)
+                if future is not None and not future.done():
+                    future.set_exception(StoreUnavailable(reason))
+        if forgotten:
+            self._step(events.Revoked(tuple(forgotten)))
+            self._unstored = [
+                change for change in self._unstored if _task_of(change) not in forgotten
+            ] or self._unstored[:0]
+
+    def _store_again(self) -> None:
+        self._retry = None
+        changes, self._unstored = self._unstored, []
+
+        def committed(error: StoreError | None) -> None:
+            if self.stopped:
+                return
+            if error is not None:
+                self._unstored = [*changes, *self._unstored]
+                self._retry = self._loop.call_later(_RETRY_SECONDS, self._store_again)
+                return
+            logger.info("the store takes changes again app=%s", self.core.app)
+            self._term_kept = True
+            self._hear_again("failure")
+            self._step(events.Suspend(False))
+
+        self._store.write(changes, committed)
+
+    def _step(self, event: events.Event) -> None:
+        self._carry_out(step(self.core, event, self.instant()))
+        self._rearm()
+
+    # Time
+
+    def _rearm(self) -> None:
+        """See to it that what is due next is not missed."""
+        wait_ms = self.core.timers.next_ms(self.instant())
+        if wait_ms is None:
+            return
+        at = self._loop.time() + wait_ms / 1000
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.happen(events.Tick())
+
+    def _watch_on(self) -> None:
+        now = self._clock.mono_ms()
+        if now - self._watched_at > _PATIENCE_MS + _WATCH_SECONDS * 1000:
+            self._was_held_up(self.instant())
+        self._watched_at = now
+        if self._writes and now - self._writes[0] > _PATIENCE_MS:
+            self._be_deaf("store", self._writes[0])
+        self._watch = self._loop.call_later(_WATCH_SECONDS, self._watch_on)
+
+    def _was_held_up(self, now: Instant) -> None:
+        """The loop stood still since the last look: nobody could be heard meanwhile."""
+        logger.warning(
+            "the loop was held up ms=%d app=%s", now.mono - self._watched_at, self.core.app
+        )
+        since, self._watched_at = self._watched_at, now.mono
+        if not self._deaf_for:
+            self._be_deaf("loop", since)
+            self._hear_again("loop")
+
+    def be_deaf(self) -> None:
+        """The transport hears nobody from now on."""
+        self._be_deaf("transport", self._clock.mono_ms())
+
+    def hear(self) -> None:
+        """The transport hears again."""
+        self._hear_again("transport")
+
+    def _be_deaf(self, why: str, since: int) -> None:
+        if not self._deaf_for:
+            self._step(events.Deaf(since))
+        self._deaf_for.add(why)
+
+    def _hear_again(self, why: str) -> None:
+        if why in self._deaf_for:
+            self._deaf_for.discard(why)
+            if not self._deaf_for:
+                self._step(events.Hearing())
+
+
+def _task_of(change: Change) -> str | None:
+    if isinstance(change, TaskSaved):
+        return change.task.id
+    return change.attempt.task if isinstance(change, AttemptSaved) else None

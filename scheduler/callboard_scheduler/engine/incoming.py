@@ -1,0 +1,168 @@
+"""What the transport tells of workers, made into events of the core.
+
+A worker's channel is its identity; its process is told by ``boot``. Two connections may be on one
+channel for a moment, when a process is restarted: the end of a connection counts for the process
+that was last heard on it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, MutableMapping
+from typing import Final
+
+import msgspec
+
+from callboard_scheduler import names, wire
+from callboard_scheduler.clock import Clock
+from callboard_scheduler.core import actions, events
+from callboard_scheduler.engine.driver import Driver
+from callboard_scheduler.engine.outgoing import Outgoing
+from callboard_scheduler.errors import BadToken
+from callboard_scheduler.tokens import WorkerGrant, verify
+from callboard_scheduler.transports import Cause
+
+logger = logging.getLogger("callboard.scheduler")
+
+#: Faults of workers that are logged, until so many others were.
+_LOGGED_FAULTS: Final = 100
+
+
+class _Forbidden(Exception):
+    """A worker may not have what it asks for."""
+
+
+class Incoming:
+    """Implements :class:`~callboard_scheduler.transports.Listener`."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        outgoing: Outgoing,
+        clock: Clock,
+        *,
+        namespace: str,
+        secret: str,
+        watching: Callable[[str], None],
+        values: MutableMapping[tuple[str, int], msgspec.Raw],
+    ) -> None:
+        """``values`` are large results that were put, by task and fence."""
+        self._driver = driver
+        self._outgoing = outgoing
+        self._clock = clock
+        self._prefix = names.worker_prefix(namespace)
+        self._namespace = namespace
+        self._secret = secret
+        self._watching = watching
+        self._values = values
+        #: Worker to the process last heard on each of its connections.
+        self._boots: dict[str, dict[str, str]] = {}
+        #: Worker to what it may be given, as it was authorised last.
+        self._grants: dict[str, WorkerGrant] = {}
+        self._faults = 0
+
+    def granted(self, worker_id: str, grant: WorkerGrant) -> None:
+        """Hold a worker to a grant from its next hello on: its channel was opened with it."""
+        self._grants[worker_id] = grant
+
+    def received(self, channel: str, socket_id: str, data: str) -> None:
+        """A worker sent an event on its channel."""
+        worker_id = channel.removeprefix(self._prefix)
+        try:
+            envelope = wire.decode_up(data)
+        except wire.BadEnvelope as error:
+            self._note(worker_id, str(error))
+            return
+        boots = self._boots.setdefault(worker_id, {})
+        if boots.get(socket_id) != envelope.boot:
+            # A process has one connection: the one that it was heard on last.
+            for other in [each for each, boot in boots.items() if boot == envelope.boot]:
+                del boots[other]
+            boots[socket_id] = envelope.boot
+        for message in envelope.m:
+            taken: wire.UpMessage | None = message
+            if isinstance(message, wire.Hello):
+                taken = self._held_to_grant(worker_id, message)
+            elif isinstance(message, wire.Result) and message.ref:
+                taken = self._with_value(message)
+            if taken is not None:
+                self._driver.happen(events.Heard(worker_id, envelope.boot, taken))
+
+    def joined(self, channel: str, socket_id: str) -> None:
+        """Somebody subscribed to a worker's channel, and will say hello."""
+        worker_id = channel.removeprefix(self._prefix)
+        self._boots.setdefault(worker_id, {})[socket_id] = ""
+
+    def left(self, channel: str, socket_id: str, cause: Cause) -> None:
+        """A connection has left a worker's channel."""
+        worker_id = channel.removeprefix(self._prefix)
+        boots = self._boots.get(worker_id, {})
+        boot = boots.pop(socket_id, "")
+        if not boots:
+            self._boots.pop(worker_id, None)
+            self._grants.pop(worker_id, None)
+            self._outgoing.forget(worker_id)
+        if boot:
+            lost = cause is Cause.DISCONNECTED
+            self._driver.happen(events.Left(worker_id, boot, lost))
+
+    def watching(self, channel: str) -> None:
+        """Somebody subscribed to a feed."""
+        self._watching(channel)
+
+    def deaf(self) -> None:
+        """Nothing is heard any more."""
+        self._driver.be_deaf()
+
+    def hearing(self) -> None:
+        """What happens is heard again."""
+        self._driver.hear()
+
+    def _with_value(self, result: wire.Result) -> wire.Result | None:
+        """Return the result with the value that was put for it; until then it is not one."""
+        value = self._values.pop((result.id, result.f), None)
+        if value is not None:
+            return msgspec.structs.replace(result, val=value, ref=False)
+        assignment = self._driver.core.assignments.get(result.id)
+        current = assignment is not None and assignment.fence == result.f
+        return None if current else result
+
+    def _held_to_grant(self, worker_id: str, hello: wire.Hello) -> wire.Hello | None:
+        """Return the hello with what its token leaves of it, having said no to one it forbids."""
+        try:
+            return self._granted_part(worker_id, hello)
+        except _Forbidden as error:
+            self._note(worker_id, str(error))
+            self._outgoing.tell(actions.Tell(worker_id, wire.Refused(str(error))))
+            return None
+
+    def _granted_part(self, worker_id: str, hello: wire.Hello) -> wire.Hello:
+        grant = self._grants.get(worker_id)
+        if hello.token is not None:
+            try:
+                shown = verify(hello.token, self._secret, self._clock.wall_ms() / 1000)
+            except BadToken as error:
+                raise _Forbidden(str(error)) from None
+            if not isinstance(shown, WorkerGrant) or not shown.allows_channel(
+                names.worker_channel(self._namespace, worker_id)
+            ):
+                raise _Forbidden(f"the token in hello is not one of worker {worker_id}")
+            grant = grant or shown
+        if grant is None:
+            return hello
+        queues, known = hello.q, hello.names
+        if grant.queues is not None:
+            queues = [name for name in queues if name in grant.queues]
+            if not queues:
+                raise _Forbidden(
+                    f"the token allows the queues {', '.join(grant.queues)}, "
+                    f"and hello names {', '.join(hello.q)}"
+                )
+        if grant.task_names is not None:
+            known = [name for name in (known or grant.task_names) if name in grant.task_names]
+        return msgspec.structs.replace(hello, q=queues, names=known, token=None)
+
+    def _note(self, worker_id: str, fault: str) -> None:
+        self._faults += 1
+        if self._faults <= _LOGGED_FAULTS:
+            logger.warning("a worker's message was not taken worker=%r: %s", worker_id[:100], fault)
