@@ -34,6 +34,11 @@ def pool_channel(namespace: str, pool: str) -> str:
     return f"presence-sched.{namespace}.pool.{pool}"
 
 
+def feed_prefix(namespace: str) -> str:
+    """Return what every feed of the namespace begins with."""
+    return f"private-cache-sched.{namespace}."
+
+
 def task_channel(namespace: str, task_id: str) -> str:
     """Return the feed of one task."""
     return f"private-cache-sched.{namespace}.t.{task_id}"
