@@ -22,6 +22,9 @@ from callboard_scheduler.transports import Transport
 #: Shortest time between two publishes of numbers.
 _NUMBERS_SECONDS: Final = 1.0
 
+#: What users' code decides the size of.
+_VALUES: Final = ("result", "progress", "data", "msg", "txt", "error")
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -84,7 +87,13 @@ class Feeds:
         self._send(channel, event, {"id": task_id, **summary(task)})
 
     def _send(self, channel: str, event: str, data: dict[str, Any]) -> None:
-        self._transport.send(channel, event, _encoder.encode(data).decode())
+        text = _encoder.encode(data)
+        if len(text) > self._transport.profile.limits.bytes:
+            # Too large for an event: whoever wants it reads the record.
+            left_out = [name for name in _VALUES if data.get(name) is not None]
+            small = {name: value for name, value in data.items() if name not in _VALUES}
+            text = _encoder.encode({**small, "left_out": left_out})
+        self._transport.send(channel, event, text.decode())
 
     # Numbers
 
