@@ -54,6 +54,10 @@ def serving_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _flag(field: Field) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    help_text = f"{field.description} [default: {field.default_text}]"
+    if field.switch:
+        return click.option("/".join(field.flags), field.name, default=None, help=help_text)
+
     def value(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
         given = None if text is None else field.from_text(text)
         if given is not None and (fault := field.fault(given)):
@@ -65,7 +69,7 @@ def _flag(field: Field) -> Callable[[Callable[..., None]], Callable[..., None]]:
         field.name,
         metavar=(field.unit or field.name.rpartition("_")[2]).upper(),
         callback=value,
-        help=f"{field.description} [default: {field.default_text}]",
+        help=help_text,
     )
 
 

@@ -80,6 +80,16 @@ class Field:
         return "--" + self.name.removesuffix(f"_{self.unit}").replace("_", "-")
 
     @property
+    def switch(self) -> bool:
+        """Whether it is on or off, so that its flag takes no value."""
+        return isinstance(self.info, inspect.BoolType)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flag, and for a switch the one that puts it off."""
+        return (self.flag, f"--no-{self.flag[2:]}") if self.switch else (self.flag,)
+
+    @property
     def default_text(self) -> str:
         """The default as it is written in TOML, "required", or "none"."""
         if self.required:

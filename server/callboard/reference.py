@@ -115,7 +115,8 @@ def _table(struct: type[msgspec.Struct]) -> str:
         default = default if field.required or default == "none" else f"`{default}`"
         row = [f"`{field.name}`", field.description, field.expectation, default]
         row += [f"`{variables.variable(field, prefix)}`" if field.scalar else ""] if prefix else []
-        row += [f"`{field.flag}`" if field.scalar else ""] if struct is Settings else []
+        flags = ", ".join(f"`{flag}`" for flag in field.flags)
+        row += [flags if field.scalar else ""] if struct is Settings else []
         rows.append(row)
     return "\n".join(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows)
 

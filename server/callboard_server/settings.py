@@ -289,6 +289,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Count,
         Meta(description="Bytes held for a client that reads too slowly before close 4100."),
     ] = 1_048_576
+    scheduler: Annotated[
+        bool,
+        Meta(description="Whether `callboard serve` runs a task scheduler for every app."),
+    ] = True
+    data: Annotated[
+        Text,
+        Meta(
+            description="Folder that the scheduler keeps tasks in, made with the first of them; "
+            "for one server at a time."
+        ),
+    ] = ".callboard"
     webhooks: Annotated[
         WebhookTargets, Meta(description="Where the webhooks of any app may be posted to.")
     ] = WebhookTargets()

@@ -170,7 +170,14 @@ class TestCheck:
         ids=lambda field: field.name,
     )
     def test_takes_every_flag_with_its_default(self, field: Any) -> None:
-        assert run("check", "--port", "0", field.flag, str(field.default)).exit_code == 0
+        given = [field.flag] if field.switch else [field.flag, str(field.default)]
+        assert run("check", "--port", "0", *given).exit_code == 0
+
+    @pytest.mark.parametrize("field", [field for field in flag_fields() if field.switch])
+    def test_a_switch_has_a_flag_for_each_way(self, field: Any) -> None:
+        for flag in field.flags:
+            assert run("check", "--port", "0", flag).exit_code == 0
+        assert run("check", "--port", "0", field.flag, "true").exit_code == 2
 
     def test_does_not_need_the_port_to_be_free(self, taken: socket.socket) -> None:
         port = taken.getsockname()[1]

@@ -171,6 +171,13 @@ def test_a_flag_leaves_the_unit_to_its_help() -> None:
     assert flags["port"] == "--port"
 
 
+def test_a_switch_is_put_off_by_a_flag_of_its_own() -> None:
+    flags = {field.name: field.flags for field in flag_fields()}
+
+    assert flags["scheduler"] == ("--scheduler", "--no-scheduler")
+    assert flags["data"] == ("--data",)
+
+
 def test_a_flag_that_was_not_given_changes_nothing(write: WriteFile) -> None:
     assert load(write("port = 7000"), {}, {"port": None, "host": None}).port == 7000
 
