@@ -54,8 +54,7 @@ class AsyncClient:
         self._namespace = namespace
         self._patience = patience
         self._clock = clock
-        self._api = ApiClient(url, timeout_seconds=timeout_seconds, clock=clock)
-        self._calls = Calls(self._api)
+        self._calls = Calls(ApiClient(url, timeout_seconds=timeout_seconds, clock=clock))
         self._feeds = Feeds(
             self._credentials, namespace=namespace, patience_seconds=patience.outage_seconds
         )
@@ -68,7 +67,7 @@ class AsyncClient:
         return f"<{type(self).__name__} {at.base}/apps/{at.app_id}>"
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._api)
+        await self._stack.enter_async_context(self._calls)
         self._stack.push_async_callback(self._feeds.close)
         return self
 

@@ -1,0 +1,261 @@
+"""The calls of the asynchronous client, their answers and their errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from callboard_client.errors import ApiError
+from callboard_scheduler import (
+    AsyncClient,
+    BacklogFull,
+    Conflict,
+    NotFound,
+    Refused,
+    TaskClientError,
+    Unavailable,
+    Unreachable,
+    tokens,
+)
+from callboard_scheduler.client.errors import from_api
+from callboard_scheduler.errors import BadToken, SchedulerError
+from support.fake_scheduler import KEY, SECRET, FakeScheduler, Refusal
+
+NOW = 1_900_000_000.0
+
+
+@pytest.fixture
+async def scheduler() -> AsyncIterator[FakeScheduler]:
+    async with FakeScheduler() as scheduler:
+        yield scheduler
+
+
+@pytest.fixture
+async def client(scheduler: FakeScheduler) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(scheduler.url, clock=lambda: NOW) as client:
+        yield client
+
+
+async def test_a_submitted_task_has_an_id_and_a_state(
+    scheduler: FakeScheduler, client: AsyncClient
+) -> None:
+    task = await client.submit(
+        "thumbnail", {"url": "a"}, queue="images", priority=5, retry={"max_attempts": 1}
+    )
+    assert (task.id, task.state, task.record) == ("t1", "ready", None)
+    assert repr(task) == "<AsyncTask t1 ready>"
+    assert scheduler.seen[-1] == (
+        "POST",
+        "tasks",
+        {
+            "name": "thumbnail",
+            "args": {"url": "a"},
+            "queue": "images",
+            "priority": 5,
+            "retry": {"max_attempts": 1},
+        },
+    )
+
+
+async def test_more_than_a_thousand_are_submitted_in_several_calls_and_kept_in_order(
+    scheduler: FakeScheduler, client: AsyncClient
+) -> None:
+    tasks = await client.submit_many({"name": f"n{n}"} for n in range(2_001))
+    assert [len(body["batch"]) for _, _, body in scheduler.seen] == [1_000, 1_000, 1]
+    assert [scheduler.records[task.id]["name"] for task in tasks] == [f"n{n}" for n in range(2_001)]
+
+
+async def test_nothing_is_submitted_for_nothing(
+    scheduler: FakeScheduler, client: AsyncClient
+) -> None:
+    assert await client.submit_many([]) == []
+    assert not scheduler.seen
+
+
+async def test_a_list_goes_over_all_pages(scheduler: FakeScheduler, client: AsyncClient) -> None:
+    for n in range(5):
+        scheduler.task(queue="a" if n % 2 else "b")
+    listed = [task.id async for task in client.list(page_size=2)]
+    assert listed == ["t5", "t4", "t3", "t2", "t1"]
+    assert scheduler.requests("GET", "tasks") == 3
+    chosen = [task async for task in client.list(queue="a", state="ready", name="thumbnail")]
+    assert [task.id for task in chosen] == ["t4", "t2"]
+    assert chosen[0].record == scheduler.records["t4"]
+
+
+async def test_a_list_that_is_not_read_to_its_end_asks_for_no_more_pages(
+    scheduler: FakeScheduler, client: AsyncClient
+) -> None:
+    for _ in range(5):
+        scheduler.task()
+    async for _task in client.list(page_size=2):
+        break
+    assert scheduler.requests("GET", "tasks") == 1
+
+
+async def test_a_task_can_be_changed_by_id_or_by_itself(
+    scheduler: FakeScheduler, client: AsyncClient
+) -> None:
+    task = await client.submit("thumbnail")
+    await client.update(task.id, priority=9)
+    await task.update(delay_ms=0)
+    await client.move(task.id, "w2")
+    await task.move(labels={"gpu": True})
+    await client.move(task.id)
+    assert [body for _, path, body in scheduler.seen[1:]] == [
+        {"priority": 9},
+        {"delay_ms": 0},
+        {"target": {"worker": "w2"}},
+        {"target": {"labels": {"gpu": True}}},
+        {"target": None},
+    ]
+    assert (await client.cancel(task.id)).state == "cancelled"
+    assert (await task.requeue()).state == "ready"
+    assert (await task.cancel()).state == "cancelled"
+    assert (await client.requeue(task.id)).state == "ready"
+    assert await client.why(task.id) == await task.why() == scheduler.reasons
+
+
+async def test_an_id_is_one_segment_whatever_is_in_it(client: AsyncClient) -> None:
+    with pytest.raises(NotFound, match=r"Unknown task: 'a/\.\./b%'"):
+        await client.get("a/../b%")
+
+
+async def test_schedules_are_put_looked_up_and_removed(
+    scheduler: FakeScheduler, client: AsyncClient
+) -> None:
+    put = await client.schedules.put("nightly", cron="0 3 * * *", task={"name": "report"})
+    assert put["task"] == {"name": "report"}
+    assert await client.schedules.get("nightly") == put
+    assert await client.schedules.list() == [put]
+    assert (await client.schedules.pause("nightly"))["paused"] is True
+    assert (await client.schedules.resume("nightly"))["paused"] is False
+    assert len(await client.schedules.preview("nightly", 3)) == 3
+    await client.schedules.delete("nightly")
+    assert await client.schedules.list() == []
+    with pytest.raises(NotFound):
+        await client.schedules.get("nightly")
+
+
+async def test_workers_and_queues(scheduler: FakeScheduler, client: AsyncClient) -> None:
+    scheduler.workers = [{"id": "w1", "state": "idle", "slots": 4, "free": 4}]
+    assert await client.workers() == scheduler.workers
+    await client.pause_queue("mail")
+    assert await client.queues() == [{"name": "mail", "paused": True}]
+    await client.resume_queue("mail")
+    assert await client.queues() == []
+
+
+# Tokens
+
+
+def test_a_token_for_a_worker_opens_that_workers_channel(scheduler: FakeScheduler) -> None:
+    client = AsyncClient("http://k:s@127.0.0.1:1/apps/1", clock=lambda: NOW)
+    token = client.token(worker="w1", queues=["mail"], names=["send"], ttl=60)
+    grant = tokens.verify(token, "s", NOW + 59)
+    assert isinstance(grant, tokens.WorkerGrant)
+    assert (grant.worker, grant.queues, grant.task_names) == ("w1", ("mail",), ("send",))
+    with pytest.raises(BadToken):
+        tokens.verify(token, "s", NOW + 60)
+
+
+@pytest.mark.parametrize(
+    ("options", "tasks", "queues", "fleet"),
+    [
+        ({"watch": ["t1", "t2"]}, ("t1", "t2"), (), False),
+        ({"watch": "*"}, ("*",), (), False),
+        ({"queues": ["mail"], "fleet": True}, (), ("mail",), True),
+    ],
+)
+def test_a_token_for_watching_opens_the_feeds_that_it_names(
+    options: dict[str, Any], tasks: tuple[str, ...], queues: tuple[str, ...], fleet: bool
+) -> None:
+    client = AsyncClient("http://k:s@127.0.0.1:1/apps/1", clock=lambda: NOW)
+    grant = tokens.verify(client.token(**options), "s", NOW)
+    assert isinstance(grant, tokens.WatchGrant)
+    assert (grant.tasks, grant.queues, grant.fleet) == (tasks, queues, fleet)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"names": ["a"]}, {"worker": "w", "watch": "*"}, {"worker": "w", "fleet": True}]
+)
+def test_a_token_is_for_one_of_the_two(options: dict[str, Any]) -> None:
+    client = AsyncClient("http://k:s@127.0.0.1:1/apps/1")
+    with pytest.raises(ValueError, match=r"a token is for a worker .* or for watching"):
+        client.token(**options)
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, Refused),
+        (401, Refused),
+        (404, NotFound),
+        (409, Conflict),
+        (429, BacklogFull),
+        (503, Unavailable),
+    ],
+)
+async def test_a_refusal_is_the_error_of_its_status_with_the_schedulers_text(
+    scheduler: FakeScheduler, client: AsyncClient, status: int, error: type[Refused]
+) -> None:
+    scheduler.refusal = Refusal(status, "priority: expected a number, got 'high'")
+    for call in (client.submit("a"), client.workers(), client.schedules.delete("s")):
+        with pytest.raises(error, match=r"^priority: expected a number, got 'high'$") as caught:
+            await call
+        assert type(caught.value) is error
+        assert caught.value.status == status
+
+
+async def test_a_full_backlog_says_when_to_come_again(
+    scheduler: FakeScheduler, client: AsyncClient
+) -> None:
+    scheduler.refusal = Refusal(429, "The backlog is full", **{"Retry-After": "3"})
+    with pytest.raises(BacklogFull) as caught:
+        await client.submit("a")
+    assert caught.value.retry_after_seconds == 3
+
+
+async def test_a_conflict_shows_what_the_task_is(
+    scheduler: FakeScheduler, client: AsyncClient
+) -> None:
+    scheduler.task(id="t1", state="succeeded")
+    with pytest.raises(Conflict, match=r"Task t1 has finished \(succeeded\)"):
+        await client.cancel("t1")
+
+
+async def test_a_service_that_is_not_there_is_named_without_the_secret() -> None:
+    async with FakeScheduler() as scheduler:
+        url = scheduler.url
+    async with AsyncClient(url) as client:
+        with pytest.raises(Unreachable, match=r"cannot reach http://127\.0\.0\.1:") as caught:
+            await client.submit("a")
+    assert SECRET not in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_every_error_is_one_of_the_package() -> None:
+    for error in (from_api(ApiError(None, "gone")), from_api(ApiError(418, ""))):
+        assert isinstance(error, TaskClientError)
+        assert isinstance(error, SchedulerError)
+    assert str(from_api(ApiError(418, ""))) == "refused with HTTP status 418, without a reason"
+
+
+def test_a_wrong_url_is_an_error_at_once() -> None:
+    with pytest.raises(ValueError, match="API URL without key and secret"):
+        AsyncClient("http://127.0.0.1:6001/apps/1")
+
+
+async def test_a_client_must_be_entered() -> None:
+    with pytest.raises(RuntimeError, match="async with AsyncClient"):
+        await AsyncClient("http://k:s@127.0.0.1:1/apps/1").submit("a")
+
+
+def test_its_name_for_people_has_no_secret() -> None:
+    client = AsyncClient("http://k:s3cret@127.0.0.1:1/apps/1")
+    assert repr(client) == "<AsyncClient http://127.0.0.1:1/apps/1>"
