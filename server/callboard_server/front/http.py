@@ -339,8 +339,11 @@ class HTTPConnection(asyncio.Protocol):
             return
         # Until it is answered, its end is the source's to bring about.
         self._context.connections.discard(self)
+        # Without its headers, which would be kept for as long as the answer takes.
+        slim = Request(request.method, request.target, request.version, [])
+        slim.keep_alive = request.keep_alive
         self._exchange = Exchange(
-            self, self._transport, self._context.encoder, request, paused=self._write_paused
+            self, self._transport, self._context.encoder, slim, paused=self._write_paused
         )
         if self._behind or self._reader.begun:
             self._transport.pause_reading()
