@@ -98,6 +98,13 @@ class Client:
         """The connection's id while connected: an API trigger with it leaves this client out."""
         return None if self._session is None else self._session.socket_id
 
+    def fileno(self) -> int | None:
+        """Return the descriptor of the connection's socket while connected.
+
+        For programs that fork: a child that keeps it open hides the end of this process.
+        """
+        return None if self._session is None else self._session.fileno()
+
     # From start to end
 
     def start(self) -> None:

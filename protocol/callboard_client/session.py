@@ -101,6 +101,12 @@ class Session:
         """Close with 1000, and cut if the service does not answer in time."""
         await self._websocket.close()
 
+    def fileno(self) -> int | None:
+        """Return the socket's descriptor, None once it is closed."""
+        sock = self._websocket.transport.get_extra_info("socket")
+        fd = -1 if sock is None else sock.fileno()
+        return fd if fd >= 0 else None
+
     def refused(self, error: ServerError) -> None:
         """Keep what the service said, for a close frame that comes without a reason."""
         self._last_error = error

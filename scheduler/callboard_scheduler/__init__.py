@@ -6,6 +6,15 @@ Submit tasks and wait for them (:mod:`callboard_scheduler.client`)::
     task = client.submit("thumbnail", {"url": "https://example.com/a.png"})
     print(task.result(timeout=30))
 
+Run them (:mod:`callboard_scheduler.worker`)::
+
+    worker = Worker(queues=["default"], slots=4)
+
+    @worker.task("thumbnail")
+    async def thumbnail(ctx: Context, url: str) -> dict: ...
+
+    worker.run("http://KEY:SECRET@127.0.0.1:6001/apps/ID")
+
 Nothing is imported before it is used, so that nobody pays for the rest.
 """
 
@@ -40,6 +49,9 @@ if TYPE_CHECKING:
         Update,
     )
     from callboard_scheduler.client.watching import Patience
+    from callboard_scheduler.worker.context import Context
+    from callboard_scheduler.worker.errors import Fatal, Retry, WorkerRefused
+    from callboard_scheduler.worker.worker import Worker
 
 __all__ = [
     "AsyncClient",
@@ -47,13 +59,16 @@ __all__ = [
     "BacklogFull",
     "Client",
     "Conflict",
+    "Context",
     "Ended",
+    "Fatal",
     "LogLine",
     "Moved",
     "NotFound",
     "Patience",
     "Progress",
     "Refused",
+    "Retry",
     "StateChanged",
     "Task",
     "TaskCancelled",
@@ -64,6 +79,8 @@ __all__ = [
     "Unavailable",
     "Unreachable",
     "Update",
+    "Worker",
+    "WorkerRefused",
 ]
 
 _MODULES = {
@@ -85,6 +102,9 @@ _MODULES = {
     ),
     "client.updates": ("Ended", "LogLine", "Moved", "Progress", "StateChanged", "Update"),
     "client.watching": ("Patience",),
+    "worker.context": ("Context",),
+    "worker.errors": ("Fatal", "Retry", "WorkerRefused"),
+    "worker.worker": ("Worker",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
