@@ -173,6 +173,34 @@ def test_hours_by_steps_are_by_the_running_clock_too(
     compare(zone, day, f"{field(minutes)} */{step} * * *", expected)
 
 
+@pytest.mark.parametrize(
+    ("zone", "jump"),
+    [
+        ("Europe/Berlin", "2025-03-30T01:00Z"),
+        ("Europe/Berlin", "2025-10-26T01:00Z"),
+        ("Australia/Lord_Howe", "2025-04-05T15:00Z"),
+        ("Australia/Lord_Howe", "2025-10-04T15:30Z"),
+    ],
+)
+def test_every_second_runs_every_second_across_a_jump(zone: str, jump: str) -> None:
+    at = unix_ms(datetime.fromisoformat(jump))
+    expected = list(range(at - 2_000, at + 3_000, 1_000))
+    assert ticks("* * * * * *", zone, at - 3_000, at + 2_000) == expected
+
+
+def test_what_the_clocks_show_right_after_a_jump_runs_at_the_jump() -> None:
+    jump = unix_ms(datetime.fromisoformat("2025-03-30T03:00+02:00"))
+    assert cron.parse("0 */3 * * *", "Europe/Berlin").next_after(jump - 1_000) == jump
+
+
+@pytest.mark.parametrize("expression", ["30 2 * * *", "0-59 2 * * *", "0 30 2 * * *"])
+def test_while_an_hour_comes_the_second_time_its_fixed_times_are_past(expression: str) -> None:
+    second_time = unix_ms(datetime.fromisoformat("2025-10-26T02:10+01:00"))
+    tick = cron.parse(expression, "Europe/Berlin").next_after(second_time)
+    assert tick is not None
+    assert tick >= unix_ms(datetime.fromisoformat("2025-10-27T02:00+01:00"))
+
+
 EXPRESSIONS = (
     "* * * * *",
     "*/10 * * * * *",

@@ -18,6 +18,7 @@ is on time it fires the last missed one; ``all`` fires every one.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from typing import Final
 
@@ -121,12 +122,11 @@ def due(schedule: Schedule, now_ms: int) -> Due:
     missed = _last_missed(schedule, tick, now_ms - GRACE_MS)
     if missed is None:
         return _take(schedule, tick, now_ms)
-    skipped = _count(schedule, tick, missed)
     following = next_after(schedule, missed)
     on_time = Due((), None) if following is None else _take(schedule, following, now_ms)
     if schedule.misfire is Misfire.LATEST and not on_time.fire:
-        return Due((missed,), on_time.next_at, skipped - 1)
-    return Due(on_time.fire, on_time.next_at, skipped)
+        return Due((missed,), on_time.next_at, _count(schedule, tick, missed))
+    return Due(on_time.fire, on_time.next_at, _count(schedule, tick, missed + 1))
 
 
 def _take(schedule: Schedule, tick: int, now_ms: int) -> Due:
@@ -160,13 +160,10 @@ def _last_missed(schedule: Schedule, tick: int, edge: int) -> int | None:
     return last
 
 
-def _count(schedule: Schedule, tick: int, last: int) -> int:
-    """Return how many ticks there are from ``tick`` to ``last``, counted up to the most."""
-    n = 0
-    for n, each in enumerate(_from(schedule, tick), 1):
-        if n == MOST_COUNTED or each >= last:
-            break
-    return n
+def _count(schedule: Schedule, tick: int, end: int) -> int:
+    """Return how many ticks there are from ``tick`` on and before ``end``, up to the most."""
+    before = itertools.takewhile(lambda each: each < end, _from(schedule, tick))
+    return sum(1 for _ in itertools.islice(before, MOST_COUNTED))
 
 
 def _from(schedule: Schedule, tick: int | None) -> Iterator[int]:
