@@ -127,7 +127,7 @@ class Session:
         if streaming:
             exchange.stream(CONTENT_TYPE, *HEADERS)
         if not exchange.paused:
-            connection.resume()
+            self.resume()
 
     def _replace(self) -> None:
         exchange, self._exchange = self._exchange, None
@@ -202,7 +202,10 @@ class Session:
             self._connection.pause()
 
     def resume(self) -> None:
-        if self._connection is not None and self._units <= lines.MAX_RESPONSE_UNITS:
+        # Over TLS the beginning of a stream may have been taken, and the stream filled, by now.
+        if self._exchange is None or self._units > lines.MAX_RESPONSE_UNITS:
+            return
+        if self._connection is not None:
             self._connection.resume()
 
     def over(self, exchange: Exchange) -> None:
