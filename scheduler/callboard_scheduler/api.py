@@ -10,113 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
-from callboard_protocol.channels import MAX_CHANNEL_NAME_LENGTH, MAX_EVENT_NAME_LENGTH
-from callboard_protocol.rest import MAX_EVENT_PAYLOAD_BYTES, BadRequest, EventLimits
+from callboard_protocol.rest import BadRequest, EventLimits
 from callboard_scheduler import answers, publishing, queries, submission, views
 from callboard_scheduler.answers import Answer
-from callboard_scheduler.errors import (
-    BadField,
-    NoSuchSchedule,
-    NoSuchTask,
-)
+from callboard_scheduler.engine.scheduler import Scheduler, Submitted
+from callboard_scheduler.errors import BadField, NoSuchSchedule, NoSuchTask
 from callboard_scheduler.fields import identifier
+from callboard_scheduler.history import history
 from callboard_scheduler.names import PUBLISH
-from callboard_scheduler.publishing import ScheduledEvents
-from callboard_scheduler.records import Schedule, Target, Task
+from callboard_scheduler.publishing import DocumentedLimits, ScheduledEvents
+from callboard_scheduler.records import Schedule
 from callboard_scheduler.schedule_body import parse_schedule
-from callboard_scheduler.states import State
-from callboard_scheduler.stores import BadCursor, Page, StoredTask, TaskFilter
-from callboard_scheduler.submission import Changes, Submission
+from callboard_scheduler.stores import BadCursor, StoredTask
+from callboard_scheduler.submission import Changes
 from callboard_scheduler.triggers import check, timing
-from callboard_scheduler.views import QueueView, View, WorkerView
+from callboard_scheduler.views import View
 
 #: How many ticks ahead a schedule shows without being asked.
 _SHOWN_RUNS: Final = 3
-
-
-class Tasks(Protocol):
-    """What the API asks about tasks. What changes something has been stored when it returns.
-
-    All of it raises StoreUnavailable; what names a task NoSuchTask, and what that task's state
-    forbids Conflict.
-    """
-
-    async def submit(self, submissions: Sequence[Submission]) -> Sequence[tuple[str, State]]:
-        """Take in all of them or none; returns id and state of each in order.
-
-        Raises:
-            BacklogFull, Conflict: of the unique key of one, BadField: ``after`` an unknown task.
-        """
-
-    async def task(self, task_id: str) -> StoredTask | None:
-        """Return a task, finished or not."""
-
-    async def tasks(self, which: TaskFilter, limit: int, cursor: str | None) -> Page:
-        """Return tasks, newest first; raises BadCursor."""
-
-    async def cancel(self, task_id: str) -> Task:
-        """End a task that is not finished."""
-
-    async def update(self, task_id: str, changes: Changes) -> Task:
-        """Replace fields of what was asked for."""
-
-    async def move(self, task_id: str, target: Target | None) -> Task:
-        """Give a task another target, also while it runs."""
-
-    async def requeue(self, task_id: str) -> Task:
-        """Begin a finished task anew."""
-
-    async def why(self, task_id: str) -> Sequence[str]:
-        """Say why a task waits, or ran as often as it did."""
-
-
-class Schedules(Protocol):
-    """What the API asks about schedules."""
-
-    async def put_schedule(self, schedule: Schedule) -> Schedule:
-        """Add a schedule or replace the one of its id; returns it as it is stored."""
-
-    async def drop_schedule(self, schedule_id: str) -> None:
-        """Remove a schedule, its tasks stay; raises NoSuchSchedule."""
-
-    def schedule(self, schedule_id: str) -> Schedule | None:
-        """Return a schedule."""
-
-    def schedules(self) -> Sequence[Schedule]:
-        """Return all schedules."""
-
-
-class Floor(Protocol):
-    """What the API asks about workers and queues, and the time."""
-
-    def workers(self) -> Sequence[WorkerView]:
-        """Return the workers that are there."""
-
-    def queues(self) -> Sequence[QueueView]:
-        """Return the queues that have tasks or workers, or are paused."""
-
-    async def pause(self, queue: str, paused: bool) -> None:
-        """Give out no more tasks of a queue, or do so again."""
-
-    def now_ms(self) -> int:
-        """Return Unix time."""
-
-
-class Scheduler(Tasks, Schedules, Floor, Protocol):
-    """One app's scheduler, as the API sees it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentedLimits:
-    """Hosted Pusher's bounds of events, for services that have no others."""
-
-    max_event_payload_bytes: int = MAX_EVENT_PAYLOAD_BYTES
-    max_event_name_length: int = MAX_EVENT_NAME_LENGTH
-    max_channel_name_length: int = MAX_CHANNEL_NAME_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +97,7 @@ class Routes:
 
         Asked about every trigger, so no costs next to nothing.
         """
-        now_ms = self._scheduler.now_ms()
+        now_ms = self._now_ms()
         try:
             events = publishing.scheduled_events(body, self._limits, now_ms)
         except (BadField, BadRequest) as error:
@@ -197,12 +112,12 @@ class Routes:
 
     async def _submit(self, call: _Call) -> View:
         queries.parse_no_query(call.query)
-        asked = submission.parse_submit(call.body, self._scheduler.now_ms())
+        asked = submission.parse_submit(call.body, self._now_ms())
         return _submitted((await self._scheduler.submit([asked]))[0])
 
     async def _submit_batch(self, call: _Call) -> View:
         queries.parse_no_query(call.query)
-        asked = submission.parse_batch(call.body, self._scheduler.now_ms())
+        asked = submission.parse_batch(call.body, self._now_ms())
         return {"batch": [_submitted(each) for each in await self._scheduler.submit(asked)]}
 
     async def _publish_later(self, events: ScheduledEvents) -> View:
@@ -226,8 +141,13 @@ class Routes:
 
     async def _why(self, call: _Call) -> View:
         queries.parse_no_query(call.query)
-        reasons = await self._scheduler.why(call.subject)
-        return {"id": call.subject, "why": list(reasons)}
+        stored = await self._stored(call.subject)
+        reasons = self._scheduler.why(call.subject) or []
+        return {
+            "id": call.subject,
+            "state": stored.task.state.value,
+            "why": [*reasons, *history(stored)],
+        }
 
     async def _cancel(self, call: _Call) -> View:
         _check_bare(call)
@@ -235,7 +155,7 @@ class Routes:
 
     async def _update(self, call: _Call) -> View:
         queries.parse_no_query(call.query)
-        changes = submission.parse_update(call.body, self._scheduler.now_ms())
+        changes = submission.parse_update(call.body, self._now_ms())
         await self._check_event(call.subject, changes)
         return views.listed_task_view(await self._scheduler.update(call.subject, changes))
 
@@ -248,6 +168,9 @@ class Routes:
     async def _requeue(self, call: _Call) -> View:
         _check_bare(call)
         return views.listed_task_view(await self._scheduler.requeue(call.subject))
+
+    def _now_ms(self) -> int:
+        return self._scheduler.clock.wall_ms()
 
     async def _stored(self, task_id: str) -> StoredTask:
         stored = await self._scheduler.task(task_id)
@@ -272,8 +195,7 @@ class Routes:
 
     async def _put_schedule(self, call: _Call) -> View:
         queries.parse_no_query(call.query)
-        now_ms = self._scheduler.now_ms()
-        schedule = parse_schedule(call.subject, call.body, self._limits, now_ms)
+        schedule = parse_schedule(call.subject, call.body, self._limits, self._now_ms())
         return self._schedule_view(await self._scheduler.put_schedule(schedule))
 
     async def _drop_schedule(self, call: _Call) -> View:
@@ -286,7 +208,7 @@ class Routes:
         schedule = self._schedule(call.subject)
         return {
             "id": schedule.id,
-            "runs": timing.preview(schedule, self._scheduler.now_ms(), count),
+            "runs": timing.preview(schedule, self._now_ms(), count),
         }
 
     async def _pause_schedule(self, call: _Call) -> View:
@@ -307,11 +229,7 @@ class Routes:
         return schedule
 
     def _schedule_view(self, schedule: Schedule) -> View:
-        runs = (
-            []
-            if schedule.paused
-            else timing.preview(schedule, self._scheduler.now_ms(), _SHOWN_RUNS)
-        )
+        runs = [] if schedule.paused else timing.preview(schedule, self._now_ms(), _SHOWN_RUNS)
         return views.schedule_view(schedule, check.explain(schedule), runs)
 
     # Workers and queues
@@ -342,6 +260,5 @@ def _check_bare(call: _Call) -> None:
     submission.parse_nothing(call.body)
 
 
-def _submitted(submitted: tuple[str, State]) -> View:
-    task_id, state = submitted
-    return {"id": task_id, "state": state.value}
+def _submitted(submitted: Submitted) -> View:
+    return {"id": submitted.id, "state": submitted.state.value}

@@ -14,7 +14,7 @@ import enum
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -55,6 +55,8 @@ Key = Annotated[
 
 T = TypeVar("T")
 
+#: How msgspec says where; a field's name of the sender's may look so too, but not at the end.
+_PLACE = re.compile(r"(.*) - at `\$((?:\.[A-Za-z_]+|\[\d+\])*)`", re.DOTALL)
 _STEP = re.compile(r"\.([A-Za-z_]+)|\[(\d+)\]")
 _UNKNOWN: Final = "Object contains unknown field `"
 _MISSING: Final = "Object missing required field `"
@@ -165,9 +167,9 @@ def shown(value: object) -> str:
     return json_type(value)
 
 
-def choice(words: Iterable[str]) -> str:
-    """Return ``a, b or c``."""
-    *first, last = words
+def choice(words: Sequence[str]) -> str:
+    """Return ``a, b or c``, of nothing ``none``."""
+    *first, last = words or ("none",)
     return f"{', '.join(first)} or {last}" if first else last
 
 
@@ -181,16 +183,15 @@ def _fault(shape: Any, body: bytes, message: str) -> BadField:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         # What it stumbled over came before this, but nothing else matters now.
         return _not_json(body, error)
-    complaint, _, place = (
-        message.rpartition(" - at `$") if " - at `$" in message else (message, "", "")
-    )
+    placed = _PLACE.fullmatch(message)
+    complaint, place = placed.groups() if placed else (message, "")
     path = ""
     for name, index in _STEP.findall(place):
         path += f"[{index}]" if index else f".{name}"
         shape = _shape_inside(shape, name)
         value = _value_inside(value, name, index)
     if complaint.startswith(_UNKNOWN):
-        path += f".{complaint[len(_UNKNOWN) : -1][:100]}"
+        path += f".{complaint[len(_UNKNOWN) : -1][:100] or repr('')}"
         text = f"unknown field, expected {choice(_field_names(shape))}"
     elif complaint.startswith(_MISSING):
         name = complaint[len(_MISSING) : -1]
@@ -229,7 +230,7 @@ def _field_names(shape: Any) -> tuple[str, ...]:
         bare = _bare(option)
         if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
             return bare.__struct_encode_fields__
-    return ("none",)
+    return ()
 
 
 def _expectation(shape: Any) -> str:
@@ -240,7 +241,7 @@ def _expectation(shape: Any) -> str:
                 return extra.description
         bare = _bare(option)
         if isinstance(bare, type) and issubclass(bare, enum.Enum):
-            return choice(repr(member.value) for member in bare)
+            return choice([repr(member.value) for member in bare])
         if bare is bool:
             return "true or false"
         if isinstance(bare, type) and issubclass(bare, msgspec.Struct):

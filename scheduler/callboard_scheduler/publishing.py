@@ -7,6 +7,7 @@ Only its time and its priority can be changed; whoever wants another event cance
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -14,7 +15,8 @@ import orjson
 from msgspec import UNSET, Raw, UnsetType
 
 from callboard_protocol import rest
-from callboard_protocol.rest import EventLimits, Trigger
+from callboard_protocol.channels import MAX_CHANNEL_NAME_LENGTH, MAX_EVENT_NAME_LENGTH
+from callboard_protocol.rest import MAX_EVENT_PAYLOAD_BYTES, EventLimits, Trigger
 from callboard_scheduler.errors import BadField
 from callboard_scheduler.fields import Body, Span, Time, time_ms
 from callboard_scheduler.names import PUBLISH, PUBLISH_QUEUE
@@ -31,6 +33,15 @@ class _When(msgspec.Struct, kw_only=True):
 
 
 _when = Body(_When)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentedLimits:
+    """Hosted Pusher's bounds of events, for services that have no others."""
+
+    max_event_payload_bytes: int = MAX_EVENT_PAYLOAD_BYTES
+    max_event_name_length: int = MAX_EVENT_NAME_LENGTH
+    max_channel_name_length: int = MAX_CHANNEL_NAME_LENGTH
 
 
 class ScheduledEvents(NamedTuple):

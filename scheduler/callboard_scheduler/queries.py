@@ -61,16 +61,14 @@ def parse_no_query(query: Mapping[str, str]) -> None:
 def _refuse_unknown(query: Mapping[str, str], known: tuple[str, ...]) -> None:
     for name in query:
         if name not in known:
-            raise BadField(
-                name[:100], f"unknown parameter, expected {choice(known) if known else 'none'}"
-            )
+            raise BadField(name[:100], f"unknown parameter, expected {choice(known)}")
 
 
 def _state(word: str) -> State:
     try:
         return State(word)
     except ValueError:
-        words = choice(state.value for state in State)
+        words = choice([state.value for state in State])
         raise BadField("state", f"expected {words}, got {shown(word)}") from None
 
 

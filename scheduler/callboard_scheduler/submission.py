@@ -1,6 +1,6 @@
 """The bodies that are about tasks: submit, batch, update and move.
 
-Rules on top of the shapes below:
+Rules on top of the :mod:`~callboard_scheduler.shapes`:
 
 1. ``null`` is as good as leaving a field out; in an update it brings the default back. Only a
    name and arguments have to be what they are.
@@ -12,44 +12,27 @@ Rules on top of the shapes below:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import UNSET, Raw
 
 from callboard_protocol.channels import json_type
 from callboard_scheduler.errors import BODY, BadField
-from callboard_scheduler.fields import (
-    Body,
-    Identifier,
-    Key,
-    PositiveSpan,
-    Span,
-    Time,
-    json_value,
-    shown,
-    time_ms,
+from callboard_scheduler.fields import Body, json_value, shown, time_ms
+from callboard_scheduler.records import OnConflict, Retry, Spec, Target
+from callboard_scheduler.shapes import (
+    BatchBody,
+    MoveBody,
+    NothingBody,
+    RetryBody,
+    SubmitBody,
+    TargetBody,
+    UpdateBody,
 )
-from callboard_scheduler.records import OnConflict, OnDisconnect, Retry, Spec, Target
 
-MAX_BATCH: Final = 1_000
 #: Begins the names and the queues that tasks of the API cannot have.
 RESERVED: Final = "callboard."
-
-_Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
-_Losses = Annotated[int, Meta(ge=0, le=10_000, description="a whole number from 0 to 10000")]
-_Priority = Annotated[
-    int,
-    Meta(ge=-(2**31), le=2**31 - 1, description="a whole number from -2147483648 to 2147483647"),
-]
-_Args = Annotated[Raw, Meta(description="an object (keyword arguments) or an array")]
-_Ids = Annotated[
-    list[Identifier], Meta(max_length=1_000, description="an array of at most 1000 ids of tasks")
-]
-_Labels = Annotated[
-    dict[str, Any],
-    Meta(min_length=1, max_length=50, description="an object with 1 to 50 labels"),
-]
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -62,81 +45,11 @@ class Submission(msgspec.Struct, frozen=True):
 #: What an update replaces: fields of :class:`Spec` by name, each valid for itself.
 Changes = Mapping[str, Any]
 
-
-# Shapes
-
-
-class _Retry(msgspec.Struct, forbid_unknown_fields=True):
-    max_attempts: Annotated[
-        int, Meta(ge=1, le=10_000, description="a whole number from 1 to 10000")
-    ] = 3
-    initial_ms: Span = 1_000
-    factor: Annotated[float, Meta(ge=1, le=100, description="a number from 1 to 100")] = 2.0
-    max_ms: Span = 300_000
-    jitter: Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")] = 1.0
-
-
-class _Target(msgspec.Struct, forbid_unknown_fields=True):
-    worker: Identifier | None = None
-    labels: _Labels | None = None
-
-
-class _Update(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Every field of a task's body."""
-
-    name: Key | UnsetType = UNSET
-    args: _Args | UnsetType = UNSET
-    queue: Identifier | UnsetType | None = UNSET
-    priority: _Priority | UnsetType | None = UNSET
-    delay_ms: Span | UnsetType | None = UNSET
-    run_at: Time | UnsetType | None = UNSET
-    start_by: Time | UnsetType | None = UNSET
-    timeout_ms: PositiveSpan | UnsetType | None = UNSET
-    retry: _Retry | UnsetType | None = UNSET
-    unique_key: Key | UnsetType | None = UNSET
-    on_conflict: OnConflict | UnsetType | None = UNSET
-    target: _Target | UnsetType | None = UNSET
-    after: (
-        Annotated[list[Identifier], Meta(max_length=1000, description="at most 1000 ids of tasks")]
-        | UnsetType
-        | None
-    ) = UNSET
-    limit_key: Key | UnsetType | None = UNSET
-    limit: _Count | UnsetType | None = UNSET
-    on_disconnect: OnDisconnect | UnsetType | None = UNSET
-    max_losses: (
-        Annotated[int, Meta(ge=0, le=10000, description="a whole number from 0 to 10000")]
-        | UnsetType
-        | None
-    ) = UNSET
-
-
-class _Submit(_Update, kw_only=True, forbid_unknown_fields=True):
-    name: Key
-
-
-class _Batch(msgspec.Struct, forbid_unknown_fields=True):
-    batch: Annotated[
-        list[_Submit],
-        Meta(min_length=1, max_length=MAX_BATCH, description=f"an array of 1 to {MAX_BATCH} tasks"),
-    ]
-
-
-class _Move(msgspec.Struct, forbid_unknown_fields=True):
-    target: _Target | UnsetType | None = UNSET
-    worker: Identifier | UnsetType = UNSET
-    labels: _Labels | UnsetType = UNSET
-
-
-class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
-    pass
-
-
-_submit = Body(_Submit)
-_batch = Body(_Batch)
-_update = Body(_Update)
-_move = Body(_Move)
-_nothing = Body(_Nothing)
+_submit = Body(SubmitBody)
+_batch = Body(BatchBody)
+_update = Body(UpdateBody)
+_move = Body(MoveBody)
+_nothing = Body(NothingBody)
 
 #: Fields that need no second look, and are called in Spec what they are called in a body.
 _AS_THEY_ARE: Final = (
@@ -208,7 +121,7 @@ def parse_move(body: bytes) -> Target | None:
     if bare and move.target is not UNSET:
         raise BadField("target", "expected either target, or worker or labels, got both")
     if bare:
-        return _target(_Target(move.worker or None, move.labels or None), "")
+        return _target(TargetBody(move.worker or None, move.labels or None), "")
     if move.target is UNSET:
         raise BadField("target", "missing, expected an object with worker or labels, or null")
     return None if move.target is None else _target(move.target, "target.")
@@ -224,12 +137,12 @@ def parse_nothing(body: bytes) -> None:
         _nothing.read(body)
 
 
-def _submission(shape: _Submit, now_ms: int) -> Submission:
+def _submission(shape: SubmitBody, now_ms: int) -> Submission:
     spec = Spec(**_spec_fields(shape, now_ms))
     return Submission(spec, shape.on_conflict or OnConflict.KEEP)
 
 
-def _spec_fields(shape: _Update, now_ms: int) -> dict[str, Any]:
+def _spec_fields(shape: UpdateBody, now_ms: int) -> dict[str, Any]:
     """Return the fields of Spec that a body sets."""
     fields: dict[str, Any] = {}
     if shape.name is not UNSET:
@@ -275,7 +188,7 @@ def _arguments(raw: Raw) -> Raw:
     return args
 
 
-def _run_at(shape: _Update, now_ms: int) -> int | None:
+def _run_at(shape: UpdateBody, now_ms: int) -> int | None:
     delay_ms, run_at = shape.delay_ms, shape.run_at
     if isinstance(run_at, int | str):
         if isinstance(delay_ms, int):
@@ -284,11 +197,11 @@ def _run_at(shape: _Update, now_ms: int) -> int | None:
     return now_ms + delay_ms if isinstance(delay_ms, int) and delay_ms > 0 else None
 
 
-def _retry(shape: _Retry) -> Retry:
+def _retry(shape: RetryBody) -> Retry:
     return Retry(shape.max_attempts, shape.initial_ms, shape.factor, shape.max_ms, shape.jitter)
 
 
-def _target(shape: _Target, path: str) -> Target:
+def _target(shape: TargetBody, path: str) -> Target:
     if (shape.worker is None) == (shape.labels is None):
         got = "neither" if shape.worker is None else "both"
         raise BadField(path.rstrip(".") or BODY, f"expected either worker or labels, got {got}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from callboard_scheduler.api import DocumentedLimits
 from callboard_scheduler.errors import BadField
+from callboard_scheduler.publishing import DocumentedLimits
 from callboard_scheduler.records import Schedule
 from callboard_scheduler.schedule_body import parse_schedule
 from callboard_scheduler.triggers.check import check, explain
