@@ -48,7 +48,7 @@ class ScriptedScheduler:
         self.events = 0
         self.causes: list[Cause] = []
         self.sessions = 0
-        self._read: dict[type[wire.UpMessage], int] = {}
+        self._read: dict[type[Any], int] = {}
         self._arrived = asyncio.Event()
         self._fence = 0
         self._said = 0

@@ -101,6 +101,17 @@ class Service:
 
         return sign
 
+    def hint(self, own: bool) -> str:
+        """Return what to look at when a subscription is refused, to the worker's own channel?"""
+        if self.secret is None:
+            return f"{self.auth_endpoint} decides: is the token for this worker, and still valid?"
+        if own and not self.foreign:
+            return (
+                "are key and secret right, and does a scheduler run there? "
+                "On a service that is not Callboard's, say that it is foreign"
+            )
+        return "are key and secret right?"
+
     def greeting_token(
         self, worker_id: str, namespace: str, clock: Callable[[], float]
     ) -> Callable[[], str | None]:

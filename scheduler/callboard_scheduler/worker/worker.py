@@ -79,6 +79,7 @@ class Worker:
         )
         self._handlers = Handlers()
         self._link: Link | None = None
+        self._drain_seconds = DRAIN_SECONDS
 
     def __repr__(self) -> str:
         queues = ", ".join(self._options.queues)
@@ -194,9 +195,9 @@ class Worker:
             url, key=key, token=token, auth_endpoint=auth_endpoint, foreign=foreign
         )
         loop = asyncio.get_running_loop()
-        link = self._make_link(service, drain_seconds, loop, on_ready)
+        link = self._make_link(service, loop, on_ready)
         running = Running(self._handlers, self._options.slots, link, link, loop)
-        self._link = link
+        self._link, self._drain_seconds = link, drain_seconds
         link.start(running)
         ended = asyncio.wrap_future(link.ended)
         try:
@@ -215,12 +216,11 @@ class Worker:
         Can be called from any thread; :meth:`serve` then returns. Does nothing while not running.
         """
         if self._link is not None:
-            self._link.drain(seconds)
+            self._link.drain(self._drain_seconds if seconds is None else seconds)
 
     def _make_link(
         self,
         service: Service,
-        drain_seconds: float,
         loop: asyncio.AbstractEventLoop,
         on_ready: Callable[[str], object] | None,
     ) -> Link:
@@ -252,7 +252,6 @@ class Worker:
             tuple(channels),
             jitter=_jitter,
             token=service.greeting_token(worker_id, options.namespace, unix_time),
-            drain_seconds=drain_seconds,
             welcomed=ready or (lambda: None),
         )
 
