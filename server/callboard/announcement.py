@@ -25,11 +25,12 @@ def announce(
     open_files: int | None,
     tls_addresses: Sequence[tuple[str, int]] = (),
     unix_socket: str | None = None,
+    data: str | None = None,
 ) -> str:
     """Return the text.
 
     `name` is the host as it was asked for, None if only the addresses are known. `open_files` is
-    the limit, None for unlimited.
+    the limit, None for unlimited. `data` is the scheduler's folder, None without a scheduler.
     """
     places = [f"http://{_in_url(host)}:{port}" for host, port in addresses]
     places += [f"https://{_in_url(host)}:{port}" for host, port in tls_addresses]
@@ -42,6 +43,8 @@ def announce(
         f"Callboard {__version__} listens on {where}",
         f"Open files: {limit} (each connection takes one)",
     ]
+    if data is not None:
+        lines.append(f"Scheduler: on; tasks are kept in {data}, which is made with the first one")
     for app in apps:
         lines += ["", *_app_lines(app, client_host(name or host), port, tls_port)]
     return "\n".join(lines)

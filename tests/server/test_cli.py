@@ -392,6 +392,13 @@ class TestTheAnnouncement:
         )
         assert lines[1] == "Open files: limit 1024 (each connection takes one)"
 
+    def test_says_where_tasks_are_kept_if_any_are(self) -> None:
+        addresses = [("127.0.0.1", 6001)]
+        said = announcement.announce([SHOP], addresses, name=None, open_files=1, data="/var/tasks")
+
+        assert "Scheduler: on; tasks are kept in /var/tasks" in said
+        assert "Scheduler" not in "\n".join(self.lines(SHOP))
+
     def test_the_line_for_pusher_js_is_complete(self) -> None:
         assert (
             '  pusher-js:      new Pusher("shop-key", {cluster: "", wsHost: "127.0.0.1", '

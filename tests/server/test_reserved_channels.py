@@ -256,18 +256,17 @@ def test_a_killed_workers_end_is_told_before_anything_that_came_after_it(
     server: AppServer, extension: RecordingExtension
 ) -> None:
     """No settling and no timer stands between the end of its stream and the scheduler."""
-    script = (
-        "import sys, time\n"
-        "from websockets.sync.client import connect\n"
-        "import json\n"
-        f"client = connect('ws://127.0.0.1:{server.port}/app/{APP.key}', proxy=None)\n"
-        "print(json.loads(json.loads(client.recv())['data'])['socket_id'], flush=True)\n"
-        "auth = sys.stdin.readline().strip()\n"
-        "client.send(json.dumps({'event': 'pusher:subscribe', 'data':"
-        f" {{'channel': '{WORKER}', 'auth': auth}}}}))\n"
-        "print(json.loads(client.recv())['event'], flush=True)\n"
-        "time.sleep(60)\n"
-    )
+    script = f"""if True:
+        import json, sys, time
+        from websockets.sync.client import connect
+        with connect("ws://127.0.0.1:{server.port}/app/{APP.key}", proxy=None) as client:
+            established = json.loads(client.recv())
+            print(json.loads(established["data"])["socket_id"], flush=True)
+            data = {{"channel": "{WORKER}", "auth": sys.stdin.readline().strip()}}
+            client.send(json.dumps({{"event": "pusher:subscribe", "data": data}}))
+            print(json.loads(client.recv())["event"], flush=True)
+            time.sleep(60)
+    """
     with subprocess.Popen(
         [sys.executable, "-c", script],
         stdin=subprocess.PIPE,
