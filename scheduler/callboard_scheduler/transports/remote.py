@@ -56,6 +56,7 @@ class RemoteTransport:
         ws_port: int | None = None,
         look_seconds: float = 5.0,
         timeout_seconds: float = 5.0,
+        start_seconds: float = _START_SECONDS,
     ) -> None:
         """``url`` is ``http[s]://KEY:SECRET@HOST:PORT/apps/ID``.
 
@@ -74,6 +75,7 @@ class RemoteTransport:
         self._ws = (ws_host, ws_port)
         self._look_seconds = look_seconds
         self._timeout_seconds = timeout_seconds
+        self._start_seconds = start_seconds
         self._listener: Listener | None = None
         self._client: Client | None = None
         self._sender: Sender | None = None
@@ -82,6 +84,7 @@ class RemoteTransport:
         self._members: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
+        self._hearing = True
 
     async def start(self, listener: Listener) -> None:
         """Connect and begin to listen.
@@ -90,6 +93,10 @@ class RemoteTransport:
             TransportError: the service is not there, or refuses.
         """
         self._listener = listener
+        started = False
+        self._stopped = False
+        # Until it has begun to listen, nothing can be missed.
+        self._hearing = True
         self._sender = Sender(self._make_trigger())
         authorizer = SecretAuthorizer(
             self._credentials.key, self._credentials.secret, {"user_id": MEMBER}
@@ -102,7 +109,7 @@ class RemoteTransport:
             tls=tls,
             path=prefix,
             authorizer=authorizer,
-            on_state=self._state_changed,
+            on_state=lambda state: self._state_changed(state) if started else None,
         )
         client.start()
         pool = client.channel(self._pool, max_queued_events=0)
@@ -110,7 +117,7 @@ class RemoteTransport:
         pool.bind("pusher:member_added", self._member_added)
         pool.bind("pusher:member_removed", self._member_removed)
         try:
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(self._start_seconds):
                 await client.connected()
                 await client.subscribe(self._probe)
                 await client.unsubscribe(self._probe)
@@ -118,6 +125,7 @@ class RemoteTransport:
         except (ClientError, TimeoutError) as error:
             await self.stop()
             raise TransportError(self._explain(error)) from None
+        started = True
         self._spawn(self._look())
 
     async def stop(self) -> None:
@@ -132,6 +140,8 @@ class RemoteTransport:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+        self._following.clear()
+        self._members.clear()
 
     def send(self, channel: str, event: str, data: str) -> Sent:
         """Queue an event for the next call of the API."""
@@ -230,6 +240,8 @@ class RemoteTransport:
             await client.subscribe(channel)
         except ClientError as error:
             unbind()
+            if self._stopped or channel not in self._following:
+                return
             self._following.discard(channel)
             logger.warning("a worker cannot be listened to channel=%s: %s", channel, error)
             return
@@ -246,9 +258,11 @@ class RemoteTransport:
         self._listener.received(event.channel, _SOCKET, event.data)
 
     def _state_changed(self, state: State) -> None:
-        if self._listener is None:
+        connected = state is State.CONNECTED
+        if self._listener is None or connected is self._hearing:
             return
-        if state is State.CONNECTED:
+        self._hearing = connected
+        if connected:
             self._listener.hearing()
         else:
             self._listener.deaf()

@@ -1,0 +1,162 @@
+"""The transport over a service elsewhere, held to the promises of every transport, and its own.
+
+The service is a server of ours without a scheduler: to its clients it is any Pusher service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+# Before the checks are imported, so that a failing one shows its values.
+pytest.register_assert_rewrite("conformance.transport")
+
+from callboard_client import Client, SecretAuthorizer  # noqa: E402
+from callboard_scheduler.names import pool_channel, worker_channel  # noqa: E402
+from callboard_scheduler.transports import FOREIGN, Sent  # noqa: E402
+from callboard_scheduler.transports.remote import RemoteTransport, TransportError  # noqa: E402
+from callboard_scheduler.transports.sender import BATCH, Sender  # noqa: E402
+from callboard_server import sockets  # noqa: E402
+from callboard_server.server import Server  # noqa: E402
+from callboard_server.settings import AppSettings, Settings  # noqa: E402
+from conformance import transport as conformance  # noqa: E402
+from conformance.transport import Listener, Peer, World  # noqa: E402
+from support.recording_extension import RecordingExtension  # noqa: E402
+
+APP = AppSettings(id="1", key="key", secret="secret", client_events=True)
+POOL = pool_channel("default", "default")
+
+
+class PooledPeer(Peer):
+    """A worker that is in the pool, as those of foreign services are."""
+
+    async def unsubscribe(self) -> None:
+        await super().unsubscribe()
+        await self._client.unsubscribe(POOL)
+
+
+class RemoteWorld(World):
+    async def worker(self, worker_id: str = "w1", namespace: str = "default") -> Peer:
+        client = Client(
+            self.key,
+            "127.0.0.1",
+            self.port,
+            authorizer=SecretAuthorizer(self.key, self.secret, {"user_id": worker_id}),
+        )
+        await self.stack.enter_async_context(client)
+        channel = await client.subscribe(worker_channel(namespace, worker_id))
+        await client.subscribe(pool_channel(namespace, "default"))
+        return PooledPeer(client, channel)
+
+
+def url(port: int) -> str:
+    return f"http://{APP.key}:{APP.secret}@127.0.0.1:{port}/apps/{APP.id}"
+
+
+@asynccontextmanager
+async def server(*extensions: RecordingExtension) -> AsyncIterator[int]:
+    settings = Settings(port=0, apps=(APP,))
+    running = Server(settings, sockets.bind(settings).plain, extensions=extensions)
+    await running.start()
+    try:
+        yield running.addresses[0][1]
+    finally:
+        await running.stop(0.0)
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    async with server() as port:
+        transport = RemoteTransport(url(port))
+        yield RemoteWorld(transport, port, APP.key, APP.secret, exact=False, own=False)
+        await transport.stop()
+
+
+@pytest.mark.parametrize("check", conformance.SUITE, ids=lambda check: check.__name__)
+async def test_remote(check: conformance.Check) -> None:
+    await check(world)
+
+
+async def test_a_worker_that_is_in_no_pool_is_found_all_the_same() -> None:
+    async with server() as port:
+        transport, listener = RemoteTransport(url(port), look_seconds=0.02), Listener()
+        await transport.start(listener)
+        authorizer = SecretAuthorizer(APP.key, APP.secret)
+        async with Client(APP.key, "127.0.0.1", port, authorizer=authorizer) as client:
+            channel = await client.subscribe(worker_channel("default", "shy"))
+            await listener.hears("joined", channel.name)
+            await channel.trigger("client-sched", "hello")
+            await listener.hears("received", channel.name, "hello")
+        await transport.stop()
+
+
+async def test_a_service_with_a_scheduler_of_its_own_is_refused_with_what_to_do() -> None:
+    async with server(RecordingExtension()) as port:
+        with pytest.raises(TransportError, match=r"scheduler of its own.*--no-scheduler"):
+            await RemoteTransport(url(port)).start(Listener())
+
+
+async def test_a_service_that_is_not_there_is_named_without_the_secret() -> None:
+    async with server() as port:
+        pass
+    transport = RemoteTransport(url(port), start_seconds=0.2)
+    with pytest.raises(TransportError, match=f"127.0.0.1:{port}/apps/1 cannot be used") as caught:
+        await transport.start(Listener())
+    assert APP.secret not in str(caught.value)
+
+
+async def test_it_is_deaf_while_the_service_is_away_and_then_hears_again() -> None:
+    settings = Settings(port=0, apps=(APP,))
+    bound = sockets.bind(settings)
+    first = Server(settings, bound.plain)
+    await first.start()
+    port = first.addresses[0][1]
+    transport, listener = RemoteTransport(url(port)), Listener()
+    await transport.start(listener)
+    await first.stop(0.0)
+    await listener.hears("deaf")
+    again = Settings(port=port, apps=(APP,))
+    second = Server(again, sockets.bind(again).plain)
+    await second.start()
+    await listener.hears("hearing")
+    await transport.stop()
+    await second.stop(0.0)
+
+
+async def test_events_of_one_turn_go_ten_to_a_call_and_in_order() -> None:
+    calls: list[Sequence[Mapping[str, Any]]] = []
+    sender = Sender(calls.append)
+    for number in range(25):
+        assert sender.send({"channel": "c", "name": "e", "data": str(number)})
+    await sender.stop()
+    assert [len(call) for call in calls] == [BATCH, BATCH, 5]
+    assert [event["data"] for call in calls for event in call] == [str(n) for n in range(25)]
+
+
+async def test_what_the_service_does_not_take_is_lost_and_the_next_is_sent() -> None:
+    taken: list[str] = []
+
+    def trigger(batch: Sequence[Mapping[str, Any]]) -> None:
+        if batch[0]["data"] == "bad":
+            raise OSError("no route")
+        taken.extend(event["data"] for event in batch)
+
+    sender = Sender(trigger)
+    sender.send({"data": "bad"})
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    sender.send({"data": "good"})
+    await sender.stop()
+    assert taken == ["good"]
+
+
+def test_what_is_too_large_for_any_service_is_refused() -> None:
+    transport = RemoteTransport(url(1))
+    limit = FOREIGN.limits.bytes
+    assert transport.send("private-cache-sched.default.t.x", "state", "a" * (limit + 1)) is (
+        Sent.REFUSED
+    )
