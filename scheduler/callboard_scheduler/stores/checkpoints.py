@@ -1,0 +1,79 @@
+"""Copying the write-ahead log into the database beside the commits, so that it stays short.
+
+1. A thread copies, as often as enough was written. SQLite lets it work while others commit.
+2. The log begins anew only if a commit finds all of it copied. Between commits without a pause
+   none ever does: once the log is long, the writer copies the short rest itself.
+3. Only the log's length depends on it: if it fails, that is logged and tried again later.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Final
+
+from callboard_scheduler.stores import StoreError
+
+logger = logging.getLogger("callboard.scheduler")
+
+#: Pages of 4 KiB by which the log grows before it is copied.
+COPY_PAGES: Final = 4_000
+#: Pages from which the writer sees to it that the log begins anew.
+LONG_PAGES: Final = 4 * COPY_PAGES
+#: What a commit and each row of it add to the log, about.
+_COMMIT_PAGES: Final = 8
+_ROW_PAGES: Final = 1
+
+
+class Checkpoints:
+    """Called in the writer's thread; ``connect`` is called in the one that copies."""
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        copy_pages: int = COPY_PAGES,
+        long_pages: int = LONG_PAGES,
+    ) -> None:
+        self._connect = connect
+        self._copy_pages = copy_pages
+        self._long_pages = long_pages
+        self._thread = ThreadPoolExecutor(1, "callboard-checkpoint")
+        self._copying: Future[int] | None = None
+        #: By how much the log has grown since it was last copied, about.
+        self._pages = 0
+
+    def committed(self, connection: sqlite3.Connection, rows: int) -> None:
+        """Count a commit of the writer's connection, and have the log copied if that is due."""
+        self._pages += _COMMIT_PAGES + rows * _ROW_PAGES
+        if self._copying is not None and self._copying.done():
+            copied, self._copying = self._copying, None
+            if _length(copied.result) >= self._long_pages:
+                _length(lambda: _copy(connection))
+        if self._copying is None and self._pages >= self._copy_pages:
+            self._pages = 0
+            self._copying = self._thread.submit(self._connect_and_copy)
+
+    def stop(self) -> None:
+        """Wait for what is being copied. Safe to call twice."""
+        self._thread.shutdown()
+
+    def _connect_and_copy(self) -> int:
+        with closing(self._connect()) as connection:
+            return _copy(connection)
+
+
+def _copy(connection: sqlite3.Connection) -> int:
+    """Copy what the log has, without holding anybody up; return how many pages it has."""
+    _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return int(pages)
+
+
+def _length(copy: Callable[[], int]) -> int:
+    try:
+        return copy()
+    except (sqlite3.Error, StoreError) as error:
+        logger.warning("the store's log was not copied, and grows: %s", error)
+        return 0

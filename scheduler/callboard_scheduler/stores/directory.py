@@ -1,0 +1,149 @@
+"""The data directory: one process at a time has it, and nothing is there before it is needed.
+
+1. Who holds the lock on the file ``lock`` has the directory. The kernel gives the lock back when
+   a process ends in whatever way, so nothing of a killed process is in the way of the next.
+2. The file stays, and says who has it for those who are refused. Its time is since when.
+3. What is made is for its owner alone: the directory 0700, the files 0600. A directory that was
+   there keeps its mode.
+4. A name is on the disk once the directory that holds it was synchronised: without that, a power
+   cut may leave a database of acknowledged tasks that nobody finds.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from weakref import WeakSet
+
+import msgspec
+
+from callboard_scheduler.stores import StoreHeld
+from callboard_scheduler.stores.faults import explain
+
+DATABASE: Final = "callboard.db"
+LOCK: Final = "lock"
+
+
+class _Holder(msgspec.Struct):
+    """What the lock file says."""
+
+    pid: int
+    command: str
+
+
+class DataDirectory:
+    """The directory at a path, whether it is there or not.
+
+    ``command`` is what others are told of who has it; by default the program's name.
+    """
+
+    def __init__(self, path: Path, command: str | None = None) -> None:
+        # A process may change its working directory.
+        self.path = path.absolute()
+        self.database = self.path / DATABASE
+        self._command = command or Path(sys.argv[0]).name or "python"
+        self._lock: int | None = None
+        _directories.add(self)
+
+    def exists(self) -> bool:
+        """Whether there is a directory to take; a file in its place shows when it is taken."""
+        return self.path.exists()
+
+    def take(self) -> None:
+        """Have it for this process alone, made if it is not there. Safe to call twice.
+
+        Raises:
+            StoreHeld: another living process has it, or another store of this process.
+            StoreError: it cannot be made or written to.
+        """
+        if self._lock is not None:
+            return
+        try:
+            _make(self.path)
+            lock = _open(self.path / LOCK)
+        except OSError as error:
+            raise explain(self.path, error) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.truncate(lock, 0)
+            os.pwrite(lock, msgspec.json.encode(_Holder(os.getpid(), self._command)) + b"\n", 0)
+        except BlockingIOError:
+            held = self._held(lock)
+            os.close(lock)
+            raise held from None
+        except OSError as error:
+            os.close(lock)
+            raise explain(self.path / LOCK, error) from error
+        self._lock = lock
+
+    def make_database(self) -> None:
+        """Make an empty database file, unless there is one, so that it survives a power cut.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        try:
+            os.close(_open(self.database))
+            _synchronise(self.path)
+        except OSError as error:
+            raise explain(self.database, error) from error
+
+    def release(self) -> None:
+        """Let others have it. Safe to call twice or untaken."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+    def _held(self, lock: int) -> StoreHeld:
+        since = datetime.fromtimestamp(os.fstat(lock).st_mtime, UTC)
+        try:
+            holder = msgspec.json.decode(os.pread(lock, 4096, 0), type=_Holder)
+            who = f"process {holder.pid} ({holder.command})"
+        except msgspec.DecodeError:
+            who = "a process that has only just begun"
+        return StoreHeld(
+            f"The data directory {self.path} is in use by {who}, since {since:%Y-%m-%d %H:%M:%S} "
+            "UTC. Stop that process, or choose another directory."
+        )
+
+
+#: All of this process, to be let go in its children.
+_directories: WeakSet[DataDirectory] = WeakSet()
+
+
+def _let_go() -> None:
+    """A child would keep the lock of a parent that was killed."""
+    for directory in _directories:
+        directory.release()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _make(path: Path) -> None:
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):
+        directory.mkdir(0o700, exist_ok=True)
+        _synchronise(directory.parent)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def _synchronise(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
