@@ -41,6 +41,9 @@ AUTH_PATH: Final = "/sched/auth"
 #: A form with a token, which a header would have to hold as well.
 _MAX_AUTH_BYTES: Final = 16 * 1024
 _MAX_FORM_FIELDS: Final = 16
+#: How the calls and the times begin that only a scheduler understands.
+_CALLS: Final = frozenset(("tasks", "batch_tasks", "schedules", "workers", "queues"))
+_TIMES: Final = (b'"deliver_at"', b'"delay_ms"')
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain; charset=utf-8"
 
@@ -136,13 +139,16 @@ class Scheduling:
     async def answer(self, call: Call) -> Response | None:
         running = self._running.get(call.app.id)
         if running is None:
-            return None
+            return await _not_running() if call.arguments[0] in _CALLS else None
         found = await running.routes.handle(call.method, call.arguments, call.query, call.body)
         return None if found is None else _response(found)
 
     def look(self, app: AppSettings, body: bytes) -> Coroutine[Any, Any, Response] | None:
         running = self._running.get(app.id)
-        found = None if running is None else running.routes.scheduled(body)
+        if running is None:
+            # What is meant for later must not go out now.
+            return _not_running() if any(name in body for name in _TIMES) else None
+        found = running.routes.scheduled(body)
         return None if found is None else _awaited(found)
 
     # Pages
@@ -196,6 +202,16 @@ class Scheduling:
             return text(400, "Expected the result as JSON text")
         kept = running.scheduler.put_result(blob.task_id, blob.fence, msgspec.Raw(request.body))
         return Response(200) if kept else _given_away()
+
+
+async def _not_running() -> Response:
+    """Refuse while an app's scheduler is being started again, or could not be started."""
+    return text(
+        503,
+        "The scheduler of this app is not running: try again in a moment; if it stays so, "
+        "the server's log says why",
+        "Retry-After: 1",
+    )
 
 
 async def _awaited(answer: Coroutine[Any, Any, answers.Answer]) -> Response:

@@ -33,6 +33,7 @@ from callboard_server.settings import Settings
 from callboard_server.unix_socket import UnixSocket
 
 if TYPE_CHECKING:
+    from callboard_server.extensions import Extension
     from callboard_server.server import Server
 
 logger = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ async def serve_until_signal(
     # The signals are ours by now, so one that comes while this loads is not lost.
     from callboard_server.server import Server
 
-    server = Server(settings, sockets, tls_sockets=tls_sockets)
+    server = Server(settings, sockets, tls_sockets=tls_sockets, extensions=_extensions(settings))
     await server.start()
     task = None
     try:
@@ -151,6 +152,7 @@ async def serve_until_signal(
                 open_files=limit,
                 tls_addresses=server.tls_addresses,
                 unix_socket=settings.unix_socket,
+                data=settings.data if settings.scheduler else None,
             )
         )
         if reloading is not None:
@@ -160,6 +162,16 @@ async def serve_until_signal(
         if task is not None:
             task.cancel()
         await server.stop()
+
+
+def _extensions(settings: Settings) -> Sequence[Extension]:
+    if not settings.scheduler:
+        return ()
+    # Whoever does without it does not pay for it.
+    from callboard.scheduling import Scheduling
+    from callboard_scheduler.stores.sqlite import SqliteStore
+
+    return (Scheduling(lambda: SqliteStore(Path(settings.data))),)
 
 
 def _write_ports_file(path: Path, server: Server) -> None:
