@@ -1,5 +1,8 @@
 """One client of the front: requests in, in order; responses, a WebSocket or a hand-over out.
 
+A response is made at once, by a task, or by somebody who takes the request as an exchange
+(:mod:`exchange`) and may write for hours.
+
 Bounds: a request's head in bytes and time, its body in bytes and time, an idle kept-alive
 connection in time, and one request at a time: what is pipelined behind it waits unread in the
 kernel. A request that is refused before its body has arrived is answered at once, and what is
