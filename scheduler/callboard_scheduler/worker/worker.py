@@ -90,6 +90,11 @@ class Worker:
         """What it was made with, or has been changed to."""
         return self._options
 
+    @property
+    def handlers(self) -> Handlers:
+        """Its functions by the names of their tasks."""
+        return self._handlers
+
     def change(self, **options: Any) -> None:
         """Replace options of the constructor before it runs; None leaves one as it is.
 
