@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +12,8 @@ from callboard_scheduler import wire
 from callboard_scheduler.api import Routes
 from callboard_scheduler.engine import Scheduler
 from callboard_scheduler.records import Raw
-from callboard_scheduler.stores import Change, Committed, Page, StoreError, TaskFilter
-from callboard_scheduler.stores.sqlite import SqliteStore
+from callboard_scheduler.stores import Page, StoreError, TaskFilter
+from callboard_scheduler.stores.faulty import FaultyStore
 from support.quiet_transport import QuietTransport
 
 NOW = 1_700_000_000_000
@@ -33,22 +31,14 @@ class Clock:
         return 0
 
 
-class Store(SqliteStore):
-    """Takes nothing and tells nothing while a test says that the disk is full."""
-
-    full = False
-
-    def write(self, changes: Sequence[Change], committed: Committed | None = None) -> None:
-        if not self.full:
-            super().write(changes, committed)
-        elif committed is not None:
-            asyncio.get_running_loop().call_soon(committed, StoreError("the disk is full"))
+class Store(FaultyStore):
+    """Tells nothing either while it fails."""
 
     async def tasks(
         self, app: str, which: TaskFilter, limit: int, cursor: str | None = None
     ) -> Page:
-        if self.full:
-            raise StoreError("the disk is full")
+        if self.failure is not None:
+            raise self.failure
         return await super().tasks(app, which, limit, cursor)
 
 
@@ -103,8 +93,8 @@ class Api:
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    store, transport = Store(tmp_path / "data"), QuietTransport()
+async def api() -> AsyncIterator[Api]:
+    store, transport = Store(), QuietTransport()
     await store.start()
     scheduler = Scheduler("app", store, transport, secret="secret", clock=Clock(), max_backlog=5)
     await scheduler.start()
@@ -186,13 +176,13 @@ async def test_arguments_that_are_too_large_are_a_413(api: Api) -> None:
 
 async def test_what_cannot_be_stored_is_not_acknowledged(api: Api) -> None:
     task_id = await api.submit()
-    api.store.full = True
+    api.store.failure = StoreError("the disk is full")
     told = "The task store is not available: the disk is full"
     assert await api.refused("POST", "tasks", TASK) == (503, told)
     assert await api.refused("GET", "tasks") == (503, told)
     # From now on it is known without trying.
     assert (await api.refused("POST", f"tasks/{task_id}/cancel"))[0] == 503
-    api.store.full = False
+    api.store.failure = None
     assert [task["id"] for task in (await api.call("GET", "tasks"))["tasks"]] == [task_id]
 
 
