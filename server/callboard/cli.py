@@ -13,6 +13,10 @@ from typing import Any
 
 import click
 
+from callboard.commands.schedules import schedules
+from callboard.commands.tasks import tasks
+from callboard.commands.token import token
+from callboard.commands.workers import queues, workers
 from callboard.configuration import flag_fields, load
 from callboard.errors import CallboardError
 from callboard.fields import Field
@@ -143,3 +147,7 @@ def demo() -> None:
     from callboard.demo import run
 
     raise SystemExit(run())
+
+
+for command in (tasks, schedules, workers, queues, token):
+    main.add_command(command)

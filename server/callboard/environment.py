@@ -24,6 +24,8 @@ APP_PREFIX = "CALLBOARD_APP_"
 PUSHER_PREFIX = "PUSHER_APP_"
 #: Names the configuration file, as ``--config`` does.
 CONFIG_FILE = "CALLBOARD_CONFIG"
+#: Where the commands about tasks find their scheduler, as ``--url`` does; not of the server.
+URL = "CALLBOARD_URL"
 
 _KUBERNETES_NAME = re.compile(
     r"CALLBOARD_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
@@ -86,7 +88,7 @@ def _values(
 
 
 def _unknown(given: Mapping[str, str]) -> Iterator[str]:
-    known = {CONFIG_FILE, *server_fields(), *app_fields()}
+    known = {CONFIG_FILE, URL, *server_fields(), *app_fields()}
     for name in given:
         if name.startswith(PREFIX) and name not in known:
             yield (

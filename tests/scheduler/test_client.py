@@ -44,7 +44,7 @@ async def test_a_submitted_task_has_an_id_and_a_state(
     task = await client.submit(
         "thumbnail", {"url": "a"}, queue="images", priority=5, retry={"max_attempts": 1}
     )
-    assert (task.id, task.state, task.record) == ("t1", "ready", None)
+    assert (task.id, task.state, task.record) == ("t1", "ready", {})
     assert repr(task) == "<AsyncTask t1 ready>"
     assert scheduler.seen[-1] == (
         "POST",

@@ -72,6 +72,13 @@ def test_the_worker_of_a_task_that_waits_is_history() -> None:
     ]
 
 
+def test_a_state_may_come_with_the_progress_so_far() -> None:
+    known = following("assigned", attempt=1, worker="w1")
+    said = {"state": "running", "attempt": 1, "worker": "w1", "progress": {"pct": 5}}
+    assert hear(known, "state", **said) == [StateChanged("running", 1, "w1"), Progress(5)]
+    assert hear(known, "state", **said) == []
+
+
 def test_progress_that_says_nothing_is_none() -> None:
     known = following(progress={"pct": None, "msg": None, "data": None})
     assert hear(known, "progress") == []

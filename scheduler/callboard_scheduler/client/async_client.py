@@ -115,7 +115,7 @@ class AsyncClient:
     async def get(self, task_id: str) -> AsyncTask:
         """Return a task with its record. Raises NotFound."""
         record = await self._calls.get("tasks", task_id)
-        return self._task(record, record)
+        return self._task(record, whole=True)
 
     async def list(
         self,
@@ -126,14 +126,18 @@ class AsyncClient:
         schedule: str | None = None,
         page_size: int = 100,
     ) -> AsyncGenerator[AsyncTask, None]:
-        """Iterate over the tasks that have all these properties, newest first, page by page."""
+        """Iterate over the tasks that have all these properties, newest first, page by page.
+
+        ``state`` may be several with commas between. Large values are left out of the records,
+        whose ``left_out`` names them; ``refresh()`` reads all of one.
+        """
         wanted = {"state": state, "queue": queue, "name": name, "schedule": schedule}
         query = {key: value for key, value in wanted.items() if value is not None}
         query["limit"] = str(page_size)
         while True:
             page = await self._calls.get("tasks", query=query)
             for record in page["tasks"]:
-                yield self._task(record, record)
+                yield self._task(record, whole=True)
             if not page.get("cursor"):
                 return
             query["cursor"] = page["cursor"]
@@ -229,10 +233,8 @@ class AsyncClient:
             namespace=self._namespace,
         )
 
-    def _task(
-        self, answer: Mapping[str, Any], record: Mapping[str, Any] | None = None
-    ) -> AsyncTask:
-        return AsyncTask(self._calls, self._feeds, self._patience, answer, record)
+    def _task(self, answer: Mapping[str, Any], *, whole: bool = False) -> AsyncTask:
+        return AsyncTask(self._calls, self._feeds, self._patience, answer, whole=whole)
 
     def _unread(self, task_id: str) -> AsyncTask:
         return self._task({"id": task_id, "state": ""})

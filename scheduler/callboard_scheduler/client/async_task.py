@@ -19,7 +19,7 @@ class AsyncTask:
     """A task of an :class:`~callboard_scheduler.client.AsyncClient`, which makes it.
 
     ``state`` and ``record`` are what was last heard: :meth:`refresh` asks. ``record`` is the whole
-    task as the API answers it, None before the first question. Calls raise
+    task as the API answers it, empty before the first question. Calls raise
     :class:`~callboard_scheduler.client.errors.TaskClientError`.
     """
 
@@ -29,14 +29,16 @@ class AsyncTask:
         feeds: Feeds,
         patience: Patience,
         answer: Mapping[str, Any],
-        record: Mapping[str, Any] | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
+        """``answer`` has at least an id and a state; ``whole`` if it is all of the task."""
         self._calls = calls
         self._feeds = feeds
         self._patience = patience
         self.id: str = answer["id"]
         self.state: str = answer["state"]
-        self.record = record
+        self.record: Mapping[str, Any] = answer if whole else {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.state}>"

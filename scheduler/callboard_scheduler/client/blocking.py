@@ -49,8 +49,8 @@ class Task:
         return self._task.state
 
     @property
-    def record(self) -> Mapping[str, Any] | None:
-        """The whole task as the API last answered it, None before the first question."""
+    def record(self) -> Mapping[str, Any]:
+        """The whole task as the API last answered it, empty before the first question."""
         return self._task.record
 
     def refresh(self) -> Self:

@@ -108,9 +108,9 @@ class Following:
             case "state" | "result" if data.get("state") in ENDED:
                 self.stale = True
             case "state" if isinstance(data.get("state"), str) and not self.stale:
-                return list(self._changed(_state(data)))
+                return [*self._changed(_state(data)), *self._progressed(data.get("progress"))]
             case "progress" if not self.stale:
-                return list(self._progressed(data))
+                return self._progressed(data)
             case "log":
                 return [LogLine(str(data.get("lvl", "info")), str(data.get("txt", "")))]
             case "moved":

@@ -1,0 +1,309 @@
+"""``callboard tasks``: submit, look up, watch and change tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from callboard.commands import output
+from callboard.commands.calling import EXIT_STATUS, FAILED, call, each, json_option, url_option
+from callboard.commands.parameters import target, target_options, task_fields, task_options
+from callboard_client.clock import unix_time
+
+if TYPE_CHECKING:
+    from callboard_scheduler.client.async_client import AsyncClient
+    from callboard_scheduler.client.async_task import AsyncTask
+
+_HEADS: Final = ("ID", "NAME", "QUEUE", "STATE", "PRIO", "WORKER", "PROGRESS", "AGE", "DUE")
+_ATTEMPT_HEADS: Final = ("ATTEMPT", "WORKER", "OUTCOME", "STARTED", "TOOK", "ERROR")
+#: What --clear can take away.
+_CLEARABLE: Final = ("after", "delay_ms", "limit_key", "retry", "start_by", "target", "timeout_ms")
+
+
+@click.group(epilog=EXIT_STATUS)
+def tasks() -> None:
+    """Submit, look up, watch and change tasks."""
+
+
+@tasks.command(epilog=EXIT_STATUS)
+@click.argument("name")
+@task_options
+@click.option("--wait", is_flag=True, help="Wait for the result, and write it.")
+@click.option("--watch", "live", is_flag=True, help="Show what happens to it until it ends.")
+@json_option
+@url_option
+def submit(name: str, wait: bool, live: bool, as_json: bool, url: str, **given: Any) -> None:
+    """Submit a task, and write its id once it is stored.
+
+    Durations are like 250ms, 30s, 5m, 1h; times are ISO 8601 with a zone, or Unix milliseconds.
+    """
+    fields = task_fields(given)
+    args = fields.pop("args", None)
+
+    async def work(client: AsyncClient) -> int | None:
+        task = await client.submit(name, args, **fields)
+        if live:
+            return await _watched([task], as_json)
+        if wait:
+            await _await(task, as_json)
+        elif as_json:
+            output.document({"id": task.id, "state": task.state})
+        else:
+            click.echo(task.id)
+        return None
+
+    call(url, work)
+
+
+@tasks.command("list", epilog=EXIT_STATUS)
+@click.option("--state", multiple=True, help="Only tasks in this state; may be given again.")
+@click.option("--queue", help="Only tasks of this queue.")
+@click.option("--name", help="Only tasks of this name.")
+@click.option("--schedule", help="Only tasks of this schedule.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most."
+)
+@click.option("--all", "everything", is_flag=True, help="All there are, whatever the limit.")
+@json_option
+@url_option
+def list_(
+    state: tuple[str, ...],
+    queue: str | None,
+    name: str | None,
+    schedule: str | None,
+    limit: int,
+    everything: bool,
+    as_json: bool,
+    url: str,
+) -> None:
+    """List tasks, newest first."""
+
+    async def work(client: AsyncClient) -> None:
+        found: list[Mapping[str, Any]] = []
+        listed = client.list(
+            state=",".join(state) or None,
+            queue=queue,
+            name=name,
+            schedule=schedule,
+            page_size=1_000 if everything else min(limit, 1_000),
+        )
+        async for task in listed:
+            found.append(task.record)
+            if len(found) >= limit and not everything:
+                break
+        if as_json:
+            output.document(found)
+        else:
+            now_ms = unix_time() * 1000
+            output.table(_HEADS, [_row(each, now_ms) for each in found], "No tasks.")
+
+    call(url, work)
+
+
+@tasks.command(epilog=EXIT_STATUS)
+@click.argument("task_id", metavar="ID")
+@json_option
+@url_option
+def show(task_id: str, as_json: bool, url: str) -> None:
+    """Show a task with all its attempts."""
+
+    async def work(client: AsyncClient) -> None:
+        record = (await client.get(task_id)).record
+        if as_json:
+            output.document(record)
+        else:
+            output.details(_details(record))
+            if attempts := record.get("attempts"):
+                click.echo()
+                output.table(_ATTEMPT_HEADS, [_attempt_row(each) for each in attempts], "")
+
+    call(url, work)
+
+
+@tasks.command(epilog=EXIT_STATUS)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@json_option
+@url_option
+def watch(ids: tuple[str, ...], as_json: bool, url: str) -> None:
+    """Show what happens to tasks until they have ended.
+
+    Bars on a terminal, and lines elsewhere; with --json one object on each line.
+    """
+
+    import asyncio
+
+    async def work(client: AsyncClient) -> int | None:
+        found = await asyncio.gather(*(client.get(task_id) for task_id in dict.fromkeys(ids)))
+        return await _watched(found, as_json)
+
+    call(url, work)
+
+
+@tasks.command(epilog=EXIT_STATUS)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@json_option
+@url_option
+def cancel(ids: tuple[str, ...], as_json: bool, url: str) -> None:
+    """Cancel tasks; running ones are stopped."""
+
+    async def work(client: AsyncClient) -> int:
+        async def one(task_id: str) -> None:
+            _changed(await client.cancel(task_id), as_json)
+
+        return await each(ids, one)
+
+    call(url, work)
+
+
+@tasks.command(epilog=EXIT_STATUS)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@json_option
+@url_option
+def retry(ids: tuple[str, ...], as_json: bool, url: str) -> None:
+    """Begin tasks anew that have ended."""
+
+    async def work(client: AsyncClient) -> int:
+        async def one(task_id: str) -> None:
+            _changed(await client.requeue(task_id), as_json)
+
+        return await each(ids, one)
+
+    call(url, work)
+
+
+@tasks.command(epilog=EXIT_STATUS)
+@click.argument("task_id", metavar="ID")
+@target_options
+@click.option("--anyone", is_flag=True, help="Any worker may run it.")
+@json_option
+@url_option
+def move(
+    task_id: str,
+    worker: str | None,
+    label: tuple[str, ...],
+    anyone: bool,
+    as_json: bool,
+    url: str,
+) -> None:
+    """Give a task to another worker, also while it runs."""
+    to = target(worker, label)
+    if (to is None) != anyone:
+        raise click.UsageError("Say where to: --worker ID, --label KEY=VALUE or --anyone.")
+
+    async def work(client: AsyncClient) -> None:
+        _changed(await client.move(task_id, **(to or {})), as_json)
+
+    call(url, work)
+
+
+@tasks.command(epilog=EXIT_STATUS)
+@click.argument("task_id", metavar="ID")
+@task_options
+@click.option("--clear", multiple=True, type=click.Choice(_CLEARABLE), help="Take this away.")
+@json_option
+@url_option
+def update(task_id: str, clear: tuple[str, ...], as_json: bool, url: str, **given: Any) -> None:
+    """Change a task that has not ended: its time, its priority, what else is given.
+
+    `--delay 0` means now.
+    """
+    changes = {**task_fields(given), **dict.fromkeys(clear)}
+    if not changes:
+        raise click.UsageError("Nothing to change: give at least one option.")
+
+    async def work(client: AsyncClient) -> None:
+        _changed(await client.update(task_id, **changes), as_json)
+
+    call(url, work)
+
+
+@tasks.command(epilog=EXIT_STATUS)
+@click.argument("task_id", metavar="ID")
+@json_option
+@url_option
+def why(task_id: str, as_json: bool, url: str) -> None:
+    """Say why a task waits, or why it ran as often as it did."""
+
+    async def work(client: AsyncClient) -> None:
+        reasons = await client.why(task_id)
+        if as_json:
+            output.document({"id": task_id, "why": reasons})
+        else:
+            for reason in reasons:
+                click.echo(output.printable(reason))
+
+    call(url, work)
+
+
+async def _watched(found: list[AsyncTask], as_json: bool) -> int:
+    from callboard.commands.watching import watch
+
+    return FAILED if await watch(found, as_json=as_json) else 0
+
+
+async def _await(task: AsyncTask, as_json: bool) -> None:
+    result = await task.result()
+    if as_json:
+        output.document(task.record)
+    else:
+        click.echo(json.dumps(result, ensure_ascii=False))
+
+
+def _changed(task: AsyncTask, as_json: bool) -> None:
+    if as_json:
+        output.line_of_json({"id": task.id, "state": task.state})
+    else:
+        click.echo(f"{task.id} {task.state}")
+
+
+def _row(record: Mapping[str, Any], now_ms: float) -> tuple[str, ...]:
+    run_at = record["run_at"] if record["state"] == "scheduled" else None
+    return (
+        record["id"],
+        record["name"],
+        record["queue"],
+        record["state"],
+        str(record["priority"]),
+        record["worker"] or "",
+        output.percent(record["progress"]),
+        output.span(now_ms - record["created_at"]),
+        f"in {output.span(run_at - now_ms)}" if run_at else "",
+    )
+
+
+def _details(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    left = ("args", "progress", "result", "error", "attempts", "retry", "target", "checkpoint")
+    times = ("created_at", "run_at", "start_by", "started_at", "finished_at", "fire_at")
+    error = record.get("error")
+    return [
+        *(
+            (name, output.moment(each) if name in times else output.value(each))
+            for name, each in record.items()
+            if name not in left and each not in (None, [])
+        ),
+        ("args", output.value(record["args"])),
+        ("target", output.value(record.get("target"))),
+        ("progress", output.percent(record["progress"])),
+        ("checkpoint", output.value(record.get("checkpoint"))),
+        ("result", output.value(record["result"])),
+        (
+            "error",
+            ": ".join(part for part in (error["type"], error["msg"]) if part) if error else "",
+        ),
+    ]
+
+
+def _attempt_row(attempt: Mapping[str, Any]) -> tuple[str, ...]:
+    started, ended = attempt.get("started_at"), attempt.get("ended_at")
+    error = attempt.get("error") or {}
+    return (
+        str(attempt["n"]),
+        attempt["worker"],
+        attempt["outcome"] or "",
+        output.moment(started),
+        output.span(ended - started) if started and ended else "",
+        ": ".join(error[part] for part in ("type", "msg") if error.get(part)),
+    )
