@@ -74,7 +74,9 @@ def _floor(kind: str) -> Callable[[Path, Path], list[str]]:
 
 def _callboard(ports_file: Path, config: Path) -> list[str]:
     serve = [sys.executable, "-m", "callboard", "serve", "--port", "0"]
-    return [*serve, "--config", str(config), "--ports-file", str(ports_file)]
+    # Not the one of a server that runs here besides.
+    data = str(config.with_name("data"))
+    return [*serve, "--config", str(config), "--ports-file", str(ports_file), "--data", data]
 
 
 def _uvicorn(ports_file: Path, config: Path) -> list[str]:

@@ -42,6 +42,7 @@ class ServerProcess:
         lines = [f"drain_seconds = {drain_seconds}", "[[apps]]", *lines]
         config.write_text("\n".join(lines))
         self._arguments = ["--config", str(config), "--ports-file", str(self._ports_file)]
+        self._arguments += ["--data", str(folder / "data")]
         self._listener = listener
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
