@@ -24,7 +24,8 @@ from callboard_server.deadlines import TICK_SECONDS, Deadlines
 from callboard_server.extensions import Extension, Facilities
 from callboard_server.extensions.hosting import Extensions
 from callboard_server.fallback.routes import Fallback
-from callboard_server.front.http import FrontContext, HTTPConnection
+from callboard_server.front.context import FrontContext
+from callboard_server.front.http import HTTPConnection
 from callboard_server.front.pages import Pages
 from callboard_server.front.request import Encoder
 from callboard_server.front.tls_handshake import TLSHandshake

@@ -8,6 +8,8 @@ import pytest
 
 from callboard_protocol import refusals
 from callboard_server import server as server_module
+from callboard_server.fallback.routes import Fallback
+from callboard_server.front.request import Request, Response
 from callboard_server.server import Server
 from support.fallback import FallbackClient, Receive
 from support.serving import Serving, nothing_left, serving
@@ -87,6 +89,17 @@ def test_what_is_not_there_says_so_to_any_page(
     assert answer.body.endswith(b"\n")
     assert answer.headers.get("allow") == ("POST, OPTIONS" if status == 405 else None)
     assert peer.read_answer().status == 404
+
+
+def test_a_fault_of_ours_is_told_to_any_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(fallback: Fallback, asked: Request) -> Response:
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr(Fallback, "handle", fail)
+    with serving() as server:
+        answer = server.ask(request("POST", f"{PATH}/xhr", b""))
+        assert (answer.status, answer.headers["access-control-allow-origin"]) == (500, "*")
+        assert server.errors.pop().getMessage() == "a request failed"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ a response would be full before the client finds it so, and both would wait for 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -36,8 +37,12 @@ def close(code: int, reason: str) -> bytes:
 
 def units(lines: bytes) -> int:
     """Return the length of whole lines in UTF-16 code units."""
-    if lines.isascii():
-        return len(lines)
+    return len(lines) if lines.isascii() else _counted_units(lines)
+
+
+# A publish is the same object for all its subscribers, one after the other.
+@lru_cache(maxsize=4)
+def _counted_units(lines: bytes) -> int:
     return len(lines.decode().encode("utf-16-le")) // 2
 
 

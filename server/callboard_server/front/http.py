@@ -15,31 +15,23 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol, cast
+from typing import Final, cast
 
 import msgspec
 
-from callboard_server.admission import Apps
-from callboard_server.client_info import ClientInfo, TrustedProxies
+from callboard_server.client_info import ClientInfo
 from callboard_server.connection import CLOSE_TIMEOUT_SECONDS
-from callboard_server.deadlines import Deadlines
-from callboard_server.extensions.hosting import Extensions
+from callboard_server.front.context import FrontContext
 from callboard_server.front.exchange import Attend, Exchange
 from callboard_server.front.reader import RequestReader
 from callboard_server.front.request import (
     ANY_ORIGIN,
-    Encoder,
     Request,
     Response,
     head_bytes,
     text,
 )
-from callboard_server.hub import Hub
-from callboard_server.roster import Roster
-from callboard_server.settings import Settings
 from callboard_server.stepping import step
 from callboard_server.websocket import WebSocket, handshake
 
@@ -55,59 +47,6 @@ LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 64 * 1024 * 1024
 #: After so many pipelined requests of one client the others get a turn.
 _REQUESTS_PER_TURN: Final = 32
-
-Handle = Callable[[Request], Coroutine[Any, Any, Response | Attend]]
-#: Takes a transport and the bytes of one request over, with everything that follows.
-HandOver = Callable[[asyncio.Transport, bytes], None]
-
-
-class Visitor(Protocol):
-    """A connection that the front has not given away, as the end of the server sees it."""
-
-    def finish(self) -> None:
-        """End as soon as what was asked is answered."""
-
-    def abort(self) -> None:
-        """End now."""
-
-
-@dataclass(slots=True)
-class FrontContext:
-    """What every connection of the front shares."""
-
-    hub: Hub
-    apps: Apps
-    settings: Settings
-    deadlines: Deadlines
-    encoder: Encoder
-    #: Answers a request under ``/apps/``.
-    handle: Handle
-    #: Answers a request under one of ``fallback_paths``.
-    fallback: Handle
-    fallback_paths: tuple[bytes, ...]
-    #: Answers a request under one of its paths.
-    extensions: Extensions
-    #: Gives any other request to aiohttp.
-    hand_over: HandOver
-    connections: Roster[Visitor]
-    proxies: TrustedProxies
-    #: What a proxy puts before every path, such as ``/pusher``; may be empty.
-    path_prefix: bytes
-    #: Set when the server ends: finish what was begun, keep nothing alive.
-    closing: bool = False
-
-    def without_prefix(self, target: bytes) -> bytes:
-        """Return a target as it is without a proxy's prefix."""
-        if not target.startswith(self.path_prefix):
-            return target
-        rest = target[len(self.path_prefix) :]
-        if rest.startswith(b"/"):
-            return rest
-        return target if rest and not rest.startswith(b"?") else b"/" + rest
-
-    def max_page_body_bytes(self, target: bytes) -> int:
-        """Return how large a request to an extension's page may be, 0 for any other target."""
-        return self.extensions.max_body_bytes(self.without_prefix(target))
 
 
 class Phase(enum.Enum):
@@ -309,9 +248,9 @@ class HTTPConnection(asyncio.Protocol):
 
     def _respond(self, request: Request, response: Response) -> None:
         close = self.closes_behind(request)
-        self._transport.write(self._context.encoder.encode(response, request, close=close))
         if response.status >= 400:
             self._note_refusal(request, response)
+        self._transport.write(self._context.encoder.encode(response, request, close=close))
         self._go_on(close=close)
 
     def _go_on(self, *, close: bool) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from callboard_server.front.http import FrontContext, HTTPConnection
+from callboard_server.front.context import FrontContext
+from callboard_server.front.http import HTTPConnection
 from callboard_server.stepping import step
 from callboard_server.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS, TLS
 
