@@ -12,7 +12,7 @@ BIN    := $(VENV)/bin
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-demo: $(VENV)/.installed ## Start a server, connect a subscriber, trigger an event, show what arrives
+demo: $(VENV)/.installed ## Show an event on its way, tasks at work, and a killed worker replaced
 	@$(BIN)/callboard demo
 
 serve: $(VENV)/.installed ## Run the server on 127.0.0.1:6001 with the development app
