@@ -13,9 +13,11 @@ from typing import Any
 
 import click
 
+from callboard.commands.scheduler import scheduler
 from callboard.commands.schedules import schedules
 from callboard.commands.tasks import tasks
 from callboard.commands.token import token
+from callboard.commands.worker import worker
 from callboard.commands.workers import queues, workers
 from callboard.configuration import flag_fields, load
 from callboard.errors import CallboardError
@@ -140,14 +142,15 @@ def config() -> None:
 
 @main.command()
 def demo() -> None:
-    """Show the way of an event, and end.
+    """Show the way of an event, and of tasks, in half a minute.
 
-    Starts a server on a free port, connects a subscriber, triggers an event and shows what arrives.
+    Starts a server and three workers on a free port. An event goes from the official library to a
+    subscriber; tasks run, one worker is killed in the middle of one, another task is moved.
     """
     from callboard.demo import run
 
     raise SystemExit(run())
 
 
-for command in (tasks, schedules, workers, queues, token):
+for command in (tasks, schedules, scheduler, worker, workers, queues, token):
     main.add_command(command)

@@ -30,6 +30,7 @@ from callboard_scheduler.engine import Scheduler
 from callboard_scheduler.errors import BadBlob, BadField, BadToken, TokenFault
 from callboard_scheduler.stores import Store, StoreError
 from callboard_scheduler.tokens import WorkerGrant
+from callboard_scheduler.transports import Transport
 from callboard_server.api import Call
 from callboard_server.extensions import Facilities, Page
 from callboard_server.front.request import Request, Response, text
@@ -54,7 +55,6 @@ class _Running:
 
     app: AppSettings
     scheduler: Scheduler
-    transport: EmbeddedTransport
     routes: Routes
 
 
@@ -62,6 +62,8 @@ class Scheduling:
     """Implements :class:`~callboard_server.extensions.Extension`."""
 
     name = "scheduler"
+    #: Whether workers' channels are signed for as any others: on a service that knows none.
+    foreign = False
 
     def __init__(self, make_store: Callable[[], Store]) -> None:
         """``make_store`` is called at each start."""
@@ -100,7 +102,8 @@ class Scheduling:
 
     def farewell(self) -> None:
         for running in self._running.values():
-            running.transport.farewell()
+            if isinstance(running.scheduler.transport, EmbeddedTransport):
+                running.scheduler.transport.farewell()
 
     async def reload(self, apps: Sequence[AppSettings]) -> None:
         wanted = {app.id: app for app in apps if app.enabled}
@@ -119,13 +122,15 @@ class Scheduling:
                     logger.exception("no scheduler for app=%s", app.id)
 
     async def _begin(self, app: AppSettings, store: Store) -> None:
-        facilities = self._facilities
-        transport = EmbeddedTransport(app.id, facilities.apps, facilities.broker)
+        transport = self._make_transport(app, self._facilities)
         scheduler = Scheduler(app.id, store, transport, secret=app.secret)
+        await scheduler.start()
+        self._running[app.id] = _Running(app, scheduler, Routes(scheduler, app))
+
+    def _make_transport(self, app: AppSettings, facilities: Facilities) -> Transport:
         # Before anybody is heard, and also if it fails: what was reserved once stays so.
         facilities.reservations.add(app.id)
-        await scheduler.start()
-        self._running[app.id] = _Running(app, scheduler, transport, Routes(scheduler, app))
+        return EmbeddedTransport(app.id, facilities.apps, facilities.broker)
 
     async def _end(self, app_id: str) -> None:
         running = self._running.pop(app_id)
@@ -163,7 +168,7 @@ class Scheduling:
             grant = tokens.verify(token, app.secret, now)
             channel = _field(form, "channel_name")
             socket_id = _field(form, "socket_id")
-            signed = tokens.authorize(grant, app.secret, app.key, socket_id, channel)
+            signed = tokens.authorize(grant, app.secret, app.key, socket_id, channel, self.foreign)
         except (BadField, BadToken) as error:
             return _response(answers.refusal(error))
         worker = worker_of(channel)

@@ -26,6 +26,8 @@ logger = logging.getLogger("callboard.scheduler")
 
 #: Faults of workers that are logged, until so many others were.
 _LOGGED_FAULTS: Final = 100
+#: Grants kept; a token may be for any number of workers that never come.
+_MOST_GRANTS: Final = 20_000
 
 
 class _Forbidden(Exception):
@@ -63,6 +65,10 @@ class Incoming:
 
     def granted(self, worker_id: str, grant: WorkerGrant) -> None:
         """Hold a worker to a grant from its next hello on: its channel was opened with it."""
+        # The newest are those whose hello is still to come.
+        self._grants.pop(worker_id, None)
+        while len(self._grants) >= _MOST_GRANTS:
+            del self._grants[next(iter(self._grants))]
         self._grants[worker_id] = grant
 
     def received(self, channel: str, socket_id: str, data: str) -> None:

@@ -178,6 +178,11 @@ class RemoteTransport:
         import pusher
 
         host, port, tls, _ = _address(self._credentials.base)
+        if not self._credentials.app_id.isdigit():
+            raise TransportError(
+                f"the official pusher library takes app ids of digits only, not "
+                f"{self._credentials.app_id!r}: give the app such an id"
+            )
         client = pusher.Pusher(
             app_id=self._credentials.app_id,
             key=self._credentials.key,
