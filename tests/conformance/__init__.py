@@ -8,4 +8,7 @@ pytest.register_assert_rewrite(
     "conformance.broker_life",
     "conformance.broker_presence",
     "conformance.node",
+    "conformance.store_life",
+    "conformance.store_reading",
+    "conformance.store_writing",
 )

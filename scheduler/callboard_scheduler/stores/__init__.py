@@ -7,8 +7,9 @@ every implementation:
    is applied as a whole or not at all.
 2. ``committed(None)`` is called on the loop once the changes survive a power cut, in the order of
    the calls. Whoever passes no ``committed`` does not wait: such changes may be lost with the
-   process, but never without those that were written after them.
-3. Reads see every change that was written before them.
+   process, but never without those that were written after them. If the store fails they are
+   kept, and tried again with the next write; what is waited for is refused, and forgotten.
+3. Reads see every change that was written before them; they raise StoreError if they cannot.
 4. Nothing is created before the first write: a store of somebody who never submits has no file.
 
 ``tests/conformance/store.py`` holds every implementation to it.
@@ -43,8 +44,9 @@ class TermTaken(msgspec.Struct, frozen=True):
 class TaskSaved(msgspec.Struct, frozen=True):
     """The task is as this copy says.
 
-    ``whole`` when the spec, the result or the checkpoint may differ from what is stored; else
-    only what running changes needs to be written.
+    ``whole`` when the spec, the result or the checkpoint may differ from what is stored, and the
+    first time. Else those, ``seq`` and ``created_at`` stay as stored, and without a stored task
+    nothing happens.
     """
 
     app: str
@@ -53,7 +55,10 @@ class TaskSaved(msgspec.Struct, frozen=True):
 
 
 class AttemptSaved(msgspec.Struct, frozen=True):
-    """The attempt with this task and fence is as this copy says."""
+    """The attempt with this task and fence is as this copy says.
+
+    Nothing happens if its task is neither stored nor saved by the same write.
+    """
 
     app: str
     attempt: Attempt
@@ -165,4 +170,7 @@ class Store(Protocol):
         """
 
     async def prune(self, app: str, finished_before: int, limit: int) -> int:
-        """Delete up to ``limit`` tasks that finished before that time; return how many."""
+        """Delete up to ``limit`` tasks that finished before that time, the oldest first.
+
+        Their attempts go with them. Returns how many tasks there were.
+        """

@@ -26,6 +26,7 @@ from callboard_scheduler.stores import (
     TermTaken,
     pages,
 )
+from callboard_scheduler.stores.coalescing import merged
 
 
 class App(msgspec.Struct):
@@ -74,8 +75,7 @@ class Image:
             if change.whole:
                 app.tasks[task.id] = task
             elif stored is not None:
-                kept = {name: getattr(stored, name) for name in _WHOLE_ONLY}
-                app.tasks[task.id] = msgspec.structs.replace(task, **kept)
+                app.tasks[task.id] = merged(task, stored)
         elif isinstance(change, ScheduleSaved):
             app.schedules[change.schedule.id] = change.schedule
         elif isinstance(change, ScheduleDropped):
@@ -177,10 +177,6 @@ class MemoryStore:
 
     async def prune(self, app: str, finished_before: int, limit: int) -> int:
         return self._image.prune(app, finished_before, limit)
-
-
-#: What a save that is not whole leaves as it is.
-_WHOLE_ONLY = ("spec", "result", "checkpoint", "seq", "created_at")
 
 
 def _seq(task: Task) -> int:

@@ -118,9 +118,11 @@ def _ways(which: TaskFilter) -> Iterable[tuple[str, str, str]]:
 
     Most tasks have succeeded, so any other state narrows more than a queue or a name does.
     """
+    wanted = {*(State if which.states is None else which.states)}
+    if not wanted:
+        return []
     if which.schedule is not None:
         return [("task_by_schedule", "schedule", which.schedule)]
-    wanted = State if which.states is None else which.states
     if State.SUCCEEDED in wanted:
         if which.name is not None:
             return [("task_by_name", "name", which.name)]

@@ -104,7 +104,7 @@ class SqliteStore:
 
     async def load(self, app: str) -> Loaded:
         """Return what is not finished of an app."""
-        nothing = Loaded(0, 0, (), (), (), ())
+        nothing = Loaded(0, 0, [], [], set(), [])
         return await self._read(lambda connection: queries.load(connection, app), nothing)
 
     async def task(self, app: str, task_id: str) -> StoredTask | None:
@@ -127,7 +127,7 @@ class SqliteStore:
             BadCursor: not from a page of this store.
         """
         below = pages.below(cursor)
-        nothing: Sequence[Task] = ()
+        nothing: Sequence[Task] = []
         # One more tells whether there is another page.
         found = await self._read(
             lambda connection: queries.tasks(connection, app, which, limit + 1, below), nothing

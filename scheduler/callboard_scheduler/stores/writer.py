@@ -22,8 +22,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from callboard_scheduler.stores import Change, Committed, StoreError, batch
+from callboard_scheduler.stores import Change, Committed, StoreError, saving
 from callboard_scheduler.stores.checkpoints import Checkpoints
+from callboard_scheduler.stores.coalescing import coalesce
 from callboard_scheduler.stores.faults import Unfit, explain
 
 logger = logging.getLogger("callboard.scheduler")
@@ -31,7 +32,7 @@ logger = logging.getLogger("callboard.scheduler")
 T = TypeVar("T")
 
 #: Changes from which a batch takes no more, so that those who wait do not wait for all others.
-FULL: Final = batch.MAX_ROWS
+FULL: Final = saving.MAX_ROWS
 
 
 class Write(msgspec.Struct):
@@ -184,17 +185,17 @@ class Writer:
             if not self._failing and not told:
                 # Those who wait are told; else nobody would know.
                 logger.error("the store failed, and keeps what was to be written: %s", errors[0])
-            kept = [Write(batch.coalesce(write.changes for write in kept), None)]
+            kept = [Write(coalesce(write.changes for write in kept), None)]
         self._kept = kept
         self._failing = bool(kept)
         self._post(lambda: self._tell(told, 0 if kept else upto))
 
     def _save(self, writes: Sequence[Write]) -> Sequence[StoreError | None]:
         """Write these as one transaction; return what went wrong with each."""
-        changes = batch.coalesce(write.changes for write in writes)
+        changes = coalesce(write.changes for write in writes)
         try:
             if changes:
-                batch.save(self.connection(), changes)
+                saving.save(self.connection(), changes)
                 self._checkpoints.committed(self.connection(), len(changes))
         except Exception as error:
             failure = self._explain(error)

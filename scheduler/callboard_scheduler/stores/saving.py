@@ -1,46 +1,22 @@
-"""Changes of several writes as one transaction.
+"""Writing a batch of changes: one INSERT into the view of saving.sql.
 
-1. Of several copies of a record only the last is written; a task's whole if any was, because a
-   later copy of it has all that an earlier one had.
-2. Tasks come before attempts, so that an attempt finds its task.
-3. A batch is one INSERT, and so one call into SQLite: its transaction begins and ends with it.
-   Each call lets go of the interpreter and has to wait for the loop to get it back, which under
-   load is most of what a commit takes.
+So a batch is one call into SQLite, and its transaction begins and ends with it. Each call lets go
+of the interpreter and has to get it back from the loop, which under load is most of what a commit
+takes.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from itertools import chain
 from typing import Any, Final
 
-from callboard_scheduler.stores import AttemptSaved, Change, TaskSaved
+from callboard_scheduler.stores import Change
 from callboard_scheduler.stores.rows import WIDTH, Row, row_of
 
 #: Rows of one INSERT. SQLite takes 32,766 parameters in one statement.
 MAX_ROWS: Final = 256
-
-
-def coalesce(writes: Iterable[Sequence[Change]]) -> list[Change]:
-    """Return what is left to write of all these changes together."""
-    tasks: dict[tuple[str, str], TaskSaved] = {}
-    attempts: dict[tuple[str, str, int], AttemptSaved] = {}
-    others: list[Change] = []
-    for change in chain.from_iterable(writes):
-        if isinstance(change, TaskSaved):
-            key = (change.app, change.task.id)
-            earlier = tasks.get(key)
-            if earlier is not None and earlier.whole and not change.whole:
-                change = TaskSaved(change.app, change.task, True)
-            tasks[key] = change
-        elif isinstance(change, AttemptSaved):
-            attempt = change.attempt
-            attempts[change.app, attempt.task, attempt.fence] = change
-        else:
-            others.append(change)
-    return [*others, *tasks.values(), *attempts.values()]
 
 
 def save(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
