@@ -26,7 +26,7 @@ from callboard_protocol.reserved import worker_of
 from callboard_scheduler import answers, blobs, tokens
 from callboard_scheduler.api import Routes
 from callboard_scheduler.blobs import BlobKind
-from callboard_scheduler.engine import Scheduler
+from callboard_scheduler.engine import KEEP_MS, MAX_BACKLOG, Scheduler
 from callboard_scheduler.errors import BadBlob, BadField, BadToken, TokenFault
 from callboard_scheduler.stores import Store, StoreError
 from callboard_scheduler.tokens import WorkerGrant
@@ -65,9 +65,17 @@ class Scheduling:
     #: Whether workers' channels are signed for as any others: on a service that knows none.
     foreign = False
 
-    def __init__(self, make_store: Callable[[], Store]) -> None:
-        """``make_store`` is called at each start."""
+    def __init__(
+        self,
+        make_store: Callable[[], Store],
+        *,
+        max_waiting_tasks: int = MAX_BACKLOG,
+        finished_tasks_seconds: float = KEEP_MS / 1000,
+    ) -> None:
+        """``make_store`` is called at each start; the others are the settings of their names."""
         self._make_store = make_store
+        self._max_backlog = max_waiting_tasks
+        self._keep_ms = int(finished_tasks_seconds * 1000)
         self._store: Store | None = None
         self._running: dict[str, _Running] = {}
         self.pages = (
@@ -123,7 +131,14 @@ class Scheduling:
 
     async def _begin(self, app: AppSettings, store: Store) -> None:
         transport = self._make_transport(app, self._facilities)
-        scheduler = Scheduler(app.id, store, transport, secret=app.secret)
+        scheduler = Scheduler(
+            app.id,
+            store,
+            transport,
+            secret=app.secret,
+            max_backlog=self._max_backlog,
+            keep_ms=self._keep_ms,
+        )
         await scheduler.start()
         self._running[app.id] = _Running(app, scheduler, Routes(scheduler, app))
 

@@ -171,7 +171,13 @@ def _extensions(settings: Settings) -> Sequence[Extension]:
     from callboard.scheduling import Scheduling
     from callboard_scheduler.stores.sqlite import SqliteStore
 
-    return (Scheduling(lambda: SqliteStore(Path(settings.data))),)
+    return (
+        Scheduling(
+            lambda: SqliteStore(Path(settings.data)),
+            max_waiting_tasks=settings.max_waiting_tasks,
+            finished_tasks_seconds=settings.finished_tasks_seconds,
+        ),
+    )
 
 
 def _write_ports_file(path: Path, server: Server) -> None:

@@ -300,6 +300,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "for one server at a time."
         ),
     ] = ".callboard"
+    max_waiting_tasks: Annotated[
+        Count, Meta(description="Tasks that may wait in one queue before submits get 429.")
+    ] = 200_000
+    finished_tasks_seconds: Annotated[
+        PositiveSeconds, Meta(description="How long the scheduler keeps tasks after their end.")
+    ] = 604_800.0
     webhooks: Annotated[
         WebhookTargets, Meta(description="Where the webhooks of any app may be posted to.")
     ] = WebhookTargets()

@@ -8,6 +8,6 @@ them together and is what the API calls.
 
 from __future__ import annotations
 
-from callboard_scheduler.engine.scheduler import Scheduler
+from callboard_scheduler.engine.scheduler import KEEP_MS, MAX_BACKLOG, Scheduler
 
-__all__ = ["Scheduler"]
+__all__ = ["KEEP_MS", "MAX_BACKLOG", "Scheduler"]

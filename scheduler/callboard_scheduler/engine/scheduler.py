@@ -30,11 +30,11 @@ from callboard_scheduler.transports import Sent, Transport
 from callboard_scheduler.views import QueueView, WorkerView
 
 #: Waiting tasks that one queue takes.
-MAX_BACKLOG: Final = 1_000_000
+MAX_BACKLOG: Final = 200_000
 #: Who publishes events whose time has come.
 _PUBLISHER: Final = "callboard"
 _PUBLISHER_SLOTS: Final = 100
-#: Finished tasks are kept so long, and looked for so often.
+#: Finished tasks are kept so long, and those to be deleted looked for so often.
 KEEP_MS: Final = 7 * 86_400_000
 _PRUNE_SECONDS: Final = 60.0
 _PRUNED_AT_ONCE: Final = 1_000
@@ -62,7 +62,9 @@ class Scheduler:
         clock: Clock | None = None,
         namespace: str = DEFAULT_NAMESPACE,
         max_backlog: int = MAX_BACKLOG,
+        keep_ms: int = KEEP_MS,
     ) -> None:
+        """``max_backlog`` tasks may wait in a queue; finished ones are kept for ``keep_ms``."""
         self.app_id = app_id
         self.namespace = namespace
         self.secret = secret
@@ -70,6 +72,7 @@ class Scheduler:
         self.clock = clock or SystemClock()
         self._store = store
         self._max_backlog = max_backlog
+        self._keep_ms = keep_ms
         self._pruning: asyncio.Task[None] | None = None
         #: Large results that were put and are not reported yet, the oldest first.
         self._values: dict[tuple[str, int], msgspec.Raw] = {}
@@ -359,7 +362,7 @@ class Scheduler:
         """Delete finished tasks that were kept long enough."""
         while True:
             await asyncio.sleep(_PRUNE_SECONDS)
-            before = self.clock.wall_ms() - KEEP_MS
+            before = self.clock.wall_ms() - self._keep_ms
             pruned = _PRUNED_AT_ONCE
             while pruned == _PRUNED_AT_ONCE:
                 pruned = await self._store.prune(self.app_id, before, _PRUNED_AT_ONCE)
