@@ -113,7 +113,8 @@ def nothing_left() -> Iterator[None]:
     threads, sockets = set(threading.enumerate()), open_sockets()
     yield
     assert set(threading.enumerate()) == threads
-    assert open_sockets() == sockets
+    # Those of a client that has just gone may be closed meanwhile.
+    assert open_sockets() <= sockets
 
 
 @contextmanager
