@@ -68,7 +68,8 @@ class Service:
         else:
             prefix = parts.path.partition("/apps/")[0].rstrip("/")
             base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{prefix}"
-            key = key or unquote(parts.username or "") or (token and tokens.key_of(token))
+            # What the token was made for, whatever the URL may say.
+            key = key or (token and tokens.key_of(token)) or unquote(parts.username or "")
             if not key:
                 raise ValueError("an auth endpoint without a token needs the key of the app: key=…")
         tls = parts.scheme == "https"
