@@ -62,7 +62,7 @@ def _limits(task: Task) -> str:
     if task.failures:
         used.append(f"{task.failures} of {task.spec.retry.max_attempts} tries have failed")
     if task.losses:
-        used.append(f"{_times(task.losses)} its worker was lost, of {task.spec.max_losses} allowed")
+        used.append(f"its worker was lost {_times(task.losses)}, of {task.spec.max_losses} allowed")
     return ", and ".join(used)
 
 

@@ -31,7 +31,7 @@ def test_why_it_ran_twice_stands_in_its_attempts() -> None:
     lost = attempt(1, Outcome.LOST, started_at=1_000, ended_at=3_500)
     assert said(lost, attempt(2, None), state=State.RUNNING, losses=1) == [
         "attempt 1, on worker w1, was lost with it after 2.5 s",
-        "once its worker was lost, of 3 allowed",
+        "its worker was lost once, of 3 allowed",
     ]
 
 
