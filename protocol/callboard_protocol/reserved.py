@@ -17,7 +17,7 @@ from callboard_protocol.signatures import sign
 WORKER_EVENT: Final = "client-sched"
 #: Bytes of its data in UTF-8, and events a second for one connection, on a server of ours.
 WORKER_EVENT_BYTES: Final = 100_000
-WORKER_EVENTS_PER_SECOND: Final = 200
+WORKER_EVENTS_PER_SECOND: Final = 1_000
 
 _RESERVED: Final = ("private-sched.", "private-cache-sched.", "presence-sched.")
 _WORKER = re.compile(r"private-sched\.([^.]+)\.w\.(.+)")

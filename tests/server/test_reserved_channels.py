@@ -195,7 +195,7 @@ def test_a_worker_may_say_it_often_and_then_has_to_wait(
         refused = 0
         while (message := worker.receive())["event"] != "pusher:pong":
             assert message["data"]["code"] == 4301, message
-            assert "200 events per second" in message["data"]["message"]
+            assert f"{limit} events per second" in message["data"]["message"]
             refused += 1
         return refused
 

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import msgspec
 
+from callboard_protocol.reserved import WORKER_EVENT_BYTES, WORKER_EVENTS_PER_SECOND
 from callboard_scheduler.wire import Limits
 
 
@@ -45,7 +46,7 @@ OWN = Profile(
     accept_ms=500,
     sends=3,
     progress_ms=50,
-    limits=Limits(bytes=100_000, rate=200),
+    limits=Limits(bytes=WORKER_EVENT_BYTES, rate=WORKER_EVENTS_PER_SECOND),
     inline_bytes=64 * 1024,
 )
 
