@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import orjson
 
@@ -27,7 +29,17 @@ class App:
 def trigger(app: App, host: str, port: int, channel: str, data: str) -> bytes:
     """Return a signed ``POST /apps/ID/events`` on a kept-alive connection."""
     body = orjson.dumps({"name": EVENT, "channel": channel, "data": data})
-    path = f"/apps/{app.id}/events"
+    return post(app, host, port, "events", body)
+
+
+def channel_query(app: App, host: str, port: int, channel: str) -> bytes:
+    """Return a signed ``GET /apps/ID/channels/NAME``; it may be sent again for ten minutes."""
+    return get(app, host, port, f"channels/{channel}", {})
+
+
+def post(app: App, host: str, port: int, call: str, body: bytes) -> bytes:
+    """Return a signed ``POST /apps/ID/CALL`` with a body of JSON."""
+    path = f"/apps/{app.id}/{call}"
     query = _signed_query(app, "POST", path, {"body_md5": body_md5(body)})
     head = (
         f"POST {path}?{query} HTTP/1.1\r\nHost: {host}:{port}\r\n"
@@ -36,14 +48,14 @@ def trigger(app: App, host: str, port: int, channel: str, data: str) -> bytes:
     return head.encode() + body
 
 
-def channel_query(app: App, host: str, port: int, channel: str) -> bytes:
-    """Return a signed ``GET /apps/ID/channels/NAME``; it may be sent again for ten minutes."""
-    path = f"/apps/{app.id}/channels/{channel}"
-    query = _signed_query(app, "GET", path, {})
+def get(app: App, host: str, port: int, call: str, parameters: Mapping[str, str]) -> bytes:
+    """Return a signed ``GET /apps/ID/CALL`` with these query parameters."""
+    path = f"/apps/{app.id}/{call}"
+    query = _signed_query(app, "GET", path, parameters)
     return f"GET {path}?{query} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
 
 
-def _signed_query(app: App, method: str, path: str, extra: dict[str, str]) -> str:
+def _signed_query(app: App, method: str, path: str, extra: Mapping[str, str]) -> str:
     parameters = {
         "auth_key": app.key,
         "auth_timestamp": str(unix_seconds()),
@@ -51,7 +63,7 @@ def _signed_query(app: App, method: str, path: str, extra: dict[str, str]) -> st
         **extra,
     }
     parameters["auth_signature"] = sign(app.secret, method, path, parameters)
-    return "&".join(f"{name}={value}" for name, value in parameters.items())
+    return "&".join(f"{name}={quote(value)}" for name, value in parameters.items())
 
 
 def cut_answer(data: bytes) -> tuple[int, bytes, bytes] | None:

@@ -29,9 +29,20 @@ from callboard_bench.publisher import PublishRefused
 from callboard_bench.report import as_json, as_table
 from callboard_bench.rounds import Metric, Result, Round, interleave
 from callboard_bench.scenarios import broadcast, idle, trigger
+from callboard_bench.scheduler import workloads
+from callboard_bench.scheduler.caller import CallRefused
+from callboard_bench.scheduler.marks import NeverMarked
 from callboard_bench.websocket import Unexpected
 
-_FAILURES: Final = (ServerFailed, GeneratorFailed, PublishRefused, Unexpected, OSError)
+_FAILURES: Final = (
+    ServerFailed,
+    GeneratorFailed,
+    PublishRefused,
+    CallRefused,
+    NeverMarked,
+    Unexpected,
+    OSError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            result = runner.run(_ended_by_sigterm(_run(options)))
+            results = runner.run(_ended_by_sigterm(_run(options)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("interrupted", file=sys.stderr)
         return 130
@@ -49,25 +60,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if group.split(_FAILURES)[1] is not None:
             raise
         return _failed(group)
-    print(as_json(result) if options.json else as_table(result))
-    return 1 if result.faults() else 0
+    if options.json:
+        print(as_json(*results))
+    else:
+        print("\n\n".join(map(as_table, results)))
+    return 1 if any(result.faults() for result in results) else 0
 
 
-async def _ended_by_sigterm(running: Awaitable[Result]) -> Result:
+async def _ended_by_sigterm(running: Awaitable[list[Result]]) -> list[Result]:
     task = asyncio.ensure_future(running)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await task
 
 
-async def _run(options: argparse.Namespace) -> Result:
+async def _run(options: argparse.Namespace) -> list[Result]:
     raise_open_files_limit()
+    if options.scenario == "scheduler":
+        return await workloads.run(options)
     scenarios: dict[str, Callable[[argparse.Namespace], Awaitable[Result]]] = {
         "fanout": _broadcast,
         "saturation": _broadcast,
         "trigger": _trigger,
         "idle": _idle,
     }
-    return await scenarios[options.scenario](options)
+    return [await scenarios[options.scenario](options)]
 
 
 async def _broadcast(options: argparse.Namespace) -> Result:

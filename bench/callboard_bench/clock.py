@@ -13,3 +13,8 @@ def monotonic_ns() -> int:
 def unix_seconds() -> int:
     """Return Unix time for ``auth_timestamp``; nothing is measured with it."""
     return int(time.time())  # noqa: TID251 - this is the clock module
+
+
+def unix_ns() -> int:
+    """Return Unix time in nanoseconds, to tell how late something of the calendar was."""
+    return time.time_ns()

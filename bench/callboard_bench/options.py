@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Final
 
 from callboard_bench.process import raise_open_files_limit
+from callboard_bench.scheduler import options as scheduler_options
+from callboard_bench.scheduler.workload import Sizes
 from callboard_bench.stamps import smallest_message_bytes
 
 _OPEN_FILES_RESERVE: Final = 200
@@ -25,9 +28,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    for name in ("rounds", "subscribers", "connections", "generators", "distinct"):
-        if getattr(options, name, 1) < 1:
-            parser.error(f"--{name} is a number from 1, not {getattr(options, name)}")
+    counts = ("rounds", "subscribers", "connections", "generators", "distinct")
+    for name in (*counts, *(field.name for field in fields(Sizes))):
+        if not getattr(options, name, 1) >= 1:
+            flag = name.replace("_", "-")
+            parser.error(f"--{flag} is a number from 1, not {getattr(options, name)}")
     for name in ("rate", "seconds"):
         if not 0 < getattr(options, name, 1) <= _MOST_OF[name]:
             parser.error(f"--{name} lies above 0 and up to {_MOST_OF[name]}")
@@ -76,19 +81,33 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="subscribe all to one channel instead of each to its own",
     )
+
+    tasks = _scenario(
+        scenarios,
+        "scheduler",
+        "tasks: latency, throughput, backlog, lost workers, punctuality, progress, changes",
+        rounds=1,
+        servers="callboard, huey, saq",
+    )
+    scheduler_options.add_options(tasks)
     return parser
 
 
 def _scenario(
-    scenarios: argparse._SubParsersAction[argparse.ArgumentParser], name: str, purpose: str
+    scenarios: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    purpose: str,
+    *,
+    rounds: int = 3,
+    servers: str = "floor, callboard, uvicorn",
 ) -> argparse.ArgumentParser:
     parser = scenarios.add_parser(name, help=purpose, description=purpose)
-    _number(parser, "--rounds", int, 3, "rounds of every server, interleaved")
+    _number(parser, "--rounds", int, rounds, "rounds of every server, interleaved")
     parser.add_argument(
         "--only",
         action="append",
         metavar="NAME",
-        help="measure this server only (floor, callboard, uvicorn); may be repeated",
+        help=f"measure this server only ({servers}); may be repeated",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser

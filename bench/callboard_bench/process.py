@@ -46,8 +46,21 @@ def rss_of(pid: int) -> int:
     Raises:
         OSError: there is no such process.
     """
+    return _memory_of(pid, "VmRSS:")
+
+
+def peak_rss_of(pid: int) -> int:
+    """Read the largest resident set a process has had, in bytes.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    return _memory_of(pid, "VmHWM:")
+
+
+def _memory_of(pid: int, field: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(field):
             return int(line.split()[1]) * 1024
     raise ProcessLookupError(f"process {pid} has ended")
 

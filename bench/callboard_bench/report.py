@@ -33,9 +33,18 @@ def as_table(result: Result) -> str:
     return "\n".join(lines)
 
 
-def as_json(result: Result) -> str:
-    """Return every round's values and the summary, with the machine they come from."""
-    document = {
+def as_json(*results: Result) -> str:
+    """Return every round's values and the summary, with the machine they come from.
+
+    Of several results it is an array.
+    """
+    documents = [_document(result) for result in results]
+    value = documents[0] if len(documents) == 1 else documents
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def _document(result: Result) -> dict[str, object]:
+    return {
         "scenario": result.scenario,
         "options": result.options,
         "machine": machine(),
@@ -46,7 +55,6 @@ def as_json(result: Result) -> str:
         "warnings": result.warnings(),
         "faults": result.faults(),
     }
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
 
 
 def machine() -> dict[str, object]:

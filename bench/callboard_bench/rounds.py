@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
-from callboard_bench.contenders import Contender
 from callboard_bench.process import Use
 
 #: From here a client process may have been what was measured.
@@ -65,8 +64,18 @@ class Result:
         ]
 
 
+class Named(Protocol):
+    """Whatever can be measured."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Measured = TypeVar("Measured", bound=Named)
+
+
 async def interleave(
-    contenders: Sequence[Contender], count: int, run: Callable[[Contender], Awaitable[Round]]
+    contenders: Sequence[Measured], count: int, run: Callable[[Measured], Awaitable[Round]]
 ) -> dict[str, list[Round]]:
     """Run every contender once per round, in their order, ``count`` times."""
     rounds: dict[str, list[Round]] = {contender.name: [] for contender in contenders}
