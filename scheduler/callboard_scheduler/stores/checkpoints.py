@@ -23,9 +23,10 @@ logger = logging.getLogger("callboard.scheduler")
 COPY_PAGES: Final = 4_000
 #: Pages from which the writer sees to it that the log begins anew.
 LONG_PAGES: Final = 4 * COPY_PAGES
-#: What a commit and each row of it add to the log, about.
+#: What a commit and each row of it add to the log, about, besides what users put there.
 _COMMIT_PAGES: Final = 8
 _ROW_PAGES: Final = 1
+_PAGE_BYTES: Final = 4_096
 
 
 class Checkpoints:
@@ -45,9 +46,12 @@ class Checkpoints:
         #: By how much the log has grown since it was last copied, about.
         self._pages = 0
 
-    def committed(self, connection: sqlite3.Connection, rows: int) -> None:
-        """Count a commit of the writer's connection, and have the log copied if that is due."""
-        self._pages += _COMMIT_PAGES + rows * _ROW_PAGES
+    def committed(self, connection: sqlite3.Connection, rows: int, body_bytes: int) -> None:
+        """Count a commit of the writer's connection, and have the log copied if that is due.
+
+        ``body_bytes`` is the size of the specs, results and checkpoints in it.
+        """
+        self._pages += _COMMIT_PAGES + rows * _ROW_PAGES + body_bytes // _PAGE_BYTES
         if self._copying is not None and self._copying.done():
             copied, self._copying = self._copying, None
             if _length(copied.result) >= self._long_pages:

@@ -39,8 +39,15 @@ _ADVICE: Final = {
 }
 
 
+_PASSING: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 class Unfit(StoreError):
     """What was to be stored cannot be, and never will."""
+
+
+class Passing(StoreError):
+    """The disk is full or the file locked: the connection is as good as it was."""
 
 
 def _is_environmental(error: BaseException) -> bool:
@@ -78,4 +85,5 @@ def explain(path: Path, error: BaseException) -> StoreError:
     cause, advice = _ADVICE.get(
         code & 0xFF, (str(error), "If it stays so, restore it from a backup.")
     )
-    return StoreError(f"Cannot use {path}: {cause} ({name}). {advice}")
+    kind = Passing if code & 0xFF in _PASSING else StoreError
+    return kind(f"Cannot use {path}: {cause} ({name}). {advice}")

@@ -37,8 +37,10 @@ Row = Sequence[Any]
 
 #: How many columns the view has.
 WIDTH: Final = 26
-#: A row that no trigger takes.
-NOTHING: Final[Row] = (None,) * WIDTH
+#: Where a row has spec, result and checkpoint.
+BODY: Final = slice(23, 26)
+#: The columns between ``seq`` and those.
+_NO_RUNNING: Final = (None,) * 16
 
 _TASK_WHOLE, _TASK_RUNNING, _ATTEMPT, _SCHEDULE, _NO_SCHEDULE, _PAUSED, _RESUMED, _TERM = range(
     1, 9
@@ -94,7 +96,7 @@ def _row(
     seq: int | None = None,
     spec: bytes | None = None,
 ) -> Row:
-    return (kind, app, id, queue, None, None, seq, *NOTHING[7:23], spec, None, None)
+    return (kind, app, id, queue, None, None, seq, *_NO_RUNNING, spec, None, None)
 
 
 def _task_row(change: TaskSaved) -> Row:

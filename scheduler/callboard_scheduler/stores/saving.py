@@ -13,24 +13,27 @@ from functools import cache
 from typing import Any, Final
 
 from callboard_scheduler.stores import Change
-from callboard_scheduler.stores.rows import WIDTH, Row, row_of
+from callboard_scheduler.stores.rows import BODY, WIDTH, Row, row_of
 
 #: Rows of one INSERT. SQLite takes 32,766 parameters in one statement.
 MAX_ROWS: Final = 256
 
 
-def save(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
-    """Write changes as one transaction.
+def save(connection: sqlite3.Connection, changes: Sequence[Change]) -> int:
+    """Write changes as one transaction; return how many bytes of bodies there were.
 
     Raises:
         sqlite3.Error: nothing of it was written.
     """
     rows = [row_of(change) for change in changes]
-    if not rows:
-        return
     if len(rows) <= MAX_ROWS:
         _insert(connection, rows)
-        return
+    else:
+        _insert_all(connection, rows)
+    return sum(len(body) for row in rows for body in row[BODY] if body is not None)
+
+
+def _insert_all(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         for start in range(0, len(rows), MAX_ROWS):

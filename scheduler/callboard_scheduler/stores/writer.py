@@ -5,7 +5,8 @@
 3. What the disk did not take is refused to those who wait. What nobody waits for is kept, and
    written with the next batch: it may not be missing when something later is there.
 4. What cannot be stored because of what it is fails alone, and only to whom it belongs.
-5. A failed connection is closed; the next batch opens another.
+5. A connection that has failed is closed, and the next batch opens another; not if the disk is
+   full, which opening one would take more of.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import msgspec
 from callboard_scheduler.stores import Change, Committed, StoreError, saving
 from callboard_scheduler.stores.checkpoints import Checkpoints
 from callboard_scheduler.stores.coalescing import coalesce
-from callboard_scheduler.stores.faults import Unfit, explain
+from callboard_scheduler.stores.faults import Passing, Unfit, explain
 
 logger = logging.getLogger("callboard.scheduler")
 
@@ -195,8 +196,9 @@ class Writer:
         changes = coalesce(write.changes for write in writes)
         try:
             if changes:
-                saving.save(self.connection(), changes)
-                self._checkpoints.committed(self.connection(), len(changes))
+                connection = self.connection()
+                body_bytes = saving.save(connection, changes)
+                self._checkpoints.committed(connection, len(changes), body_bytes)
         except Exception as error:
             failure = self._explain(error)
             if isinstance(failure, Unfit) and len(writes) > 1:
@@ -206,7 +208,7 @@ class Writer:
 
     def _explain(self, error: Exception) -> StoreError:
         failure = explain(self._path, error)
-        if not isinstance(failure, Unfit):
+        if not isinstance(failure, Unfit | Passing):
             self._close()
         return failure
 

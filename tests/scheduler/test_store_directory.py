@@ -1,0 +1,171 @@
+"""The data directory: one process at a time, made when it is needed, and on the disk then."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from callboard_scheduler.stores import StoreError, StoreHeld
+from callboard_scheduler.stores.directory import DataDirectory
+
+#: Takes a directory and says so; then waits for its standard input to end.
+TAKE = """
+import sys
+from pathlib import Path
+from callboard_scheduler.stores.directory import DataDirectory
+
+directory = DataDirectory(Path(sys.argv[1]), "callboard serve")
+directory.take()
+print("taken", flush=True)
+sys.stdin.read()
+"""
+
+#: The same, and leaves a child behind that outlives it.
+TAKE_AND_FORK = """
+import os
+import sys
+from pathlib import Path
+from callboard_scheduler.stores.directory import DataDirectory
+
+directory = DataDirectory(Path(sys.argv[1]))
+directory.take()
+child = os.fork()
+print("child" if child == 0 else "taken", child, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def process(program: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", program, str(folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def lines(running: subprocess.Popen[str], count: int = 1) -> Sequence[str]:
+    assert running.stdout is not None
+    return [running.stdout.readline() for _ in range(count)]
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path / "some" / "data")
+    assert not directory.exists()
+    directory.take()
+    directory.make_database()
+    directory.release()
+    assert [mode(directory.path.parent), mode(directory.path)] == [0o700, 0o700]
+    assert sorted(path.name for path in directory.path.iterdir()) == ["callboard.db", "lock"]
+    assert {mode(path) for path in directory.path.iterdir()} == {0o600}
+
+
+def test_a_directory_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+    DataDirectory(tmp_path).take()
+    assert mode(tmp_path) == 0o750
+
+
+def test_what_is_made_is_on_the_disk_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synchronised: list[Path] = []
+
+    def fsync(handle: int) -> None:
+        synchronised.append(Path(f"/proc/self/fd/{handle}").readlink())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    directory = DataDirectory(tmp_path / "a" / "b")
+    directory.take()
+    assert synchronised == [tmp_path, tmp_path / "a"]
+    directory.make_database()
+    assert synchronised[2:] == [tmp_path / "a" / "b"]
+
+
+def test_another_process_is_told_who_has_it_and_since_when(tmp_path: Path) -> None:
+    with process(TAKE, tmp_path) as holder:
+        assert lines(holder) == ["taken\n"]
+        with pytest.raises(StoreHeld) as refused:
+            DataDirectory(tmp_path).take()
+        text = str(refused.value)
+        assert str(tmp_path) in text
+        assert f"process {holder.pid} (callboard serve), since 20" in text
+        assert "Stop that process" in text
+
+
+def test_a_killed_process_is_in_nobodys_way(tmp_path: Path) -> None:
+    with process(TAKE, tmp_path) as holder:
+        assert lines(holder) == ["taken\n"]
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        directory = DataDirectory(tmp_path, "the next")
+        directory.take()
+        assert json.loads((tmp_path / "lock").read_text()) == {
+            "pid": os.getpid(),
+            "command": "the next",
+        }
+
+
+def test_a_child_of_a_killed_process_is_in_nobodys_way(tmp_path: Path) -> None:
+    """The lock is its parent's, though it inherits what the parent had open."""
+    with process(TAKE_AND_FORK, tmp_path) as holder:
+        said = dict(line.split() for line in lines(holder, 2))
+        try:
+            holder.send_signal(signal.SIGKILL)
+            holder.wait()
+            os.kill(int(said["taken"]), 0)  # it lives
+            DataDirectory(tmp_path).take()
+        finally:
+            os.kill(int(said["taken"]), signal.SIGKILL)
+
+
+def test_two_in_one_process_exclude_one_another_too(tmp_path: Path) -> None:
+    first, second = DataDirectory(tmp_path), DataDirectory(tmp_path)
+    first.take()
+    first.take()
+    with pytest.raises(StoreHeld, match=f"process {os.getpid()} "):
+        second.take()
+    first.release()
+    first.release()
+    second.take()
+    with pytest.raises(StoreHeld):
+        first.take()
+
+
+def test_a_holder_that_has_not_said_who_it_is_yet_is_one_all_the_same(tmp_path: Path) -> None:
+    first, second = DataDirectory(tmp_path), DataDirectory(tmp_path)
+    first.take()
+    (tmp_path / "lock").write_bytes(b"")
+    with pytest.raises(StoreHeld, match="a process that has only just begun"):
+        second.take()
+
+
+def test_a_file_in_its_place_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    for path in (tmp_path / "data", tmp_path / "data" / "below"):
+        with pytest.raises(StoreError, match="Not a directory") as refused:
+            DataDirectory(path).take()
+        assert str(tmp_path / "data") in str(refused.value)
+        assert "choose another" in str(refused.value)
+
+
+def test_a_lock_file_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(StoreError, match="Is a directory"):
+        DataDirectory(tmp_path).take()
