@@ -121,12 +121,15 @@ class Session:
         self._replace()
         self._exchange, self._streaming, self._units = exchange, streaming, 0
         self._echo_due = False
-        exchange.source = self
         self._unattended.discard(self)
         self._hub.deadlines.set(self, HEARTBEAT_SECONDS)
         if streaming:
             exchange.stream(CONTENT_TYPE, *HEADERS)
-        if not exchange.paused:
+        # Not before: over TLS the head may be said to be taken while it is being written.
+        exchange.source = self
+        if exchange.paused:
+            self.pause()
+        else:
             self.resume()
 
     def _replace(self) -> None:
@@ -202,10 +205,7 @@ class Session:
             self._connection.pause()
 
     def resume(self) -> None:
-        # Over TLS the beginning of a stream may have been taken, and the stream filled, by now.
-        if self._exchange is None or self._units > lines.MAX_RESPONSE_UNITS:
-            return
-        if self._connection is not None:
+        if self._connection is not None and self._units <= lines.MAX_RESPONSE_UNITS:
             self._connection.resume()
 
     def over(self, exchange: Exchange) -> None:
