@@ -166,7 +166,9 @@ async def serve_until_signal(
 
 def _extensions(settings: Settings) -> Sequence[Extension]:
     if not settings.scheduler:
-        return ()
+        from callboard.unscheduled import Unscheduled
+
+        return (Unscheduled(),)
     # Whoever does without it does not pay for it.
     from callboard.scheduling import Scheduling
     from callboard_scheduler.stores.sqlite import SqliteStore

@@ -128,5 +128,7 @@ def test_without_a_scheduler_it_is_a_pusher_server_and_no_more(
     server = serve(processes, folder, "--no-scheduler").started()
     assert not any("Scheduler" in line for line in server.announced)
     assert server.call("POST", "tasks", {"name": "task"}).status == 404
+    later = {"name": "e", "channel": "c", "data": "d", "delay_ms": 1}
+    assert server.call("POST", "events", later).status == 400
     assert server.call("GET", "channels").status == 200
     assert list(folder.iterdir()) == []
