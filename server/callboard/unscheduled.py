@@ -12,7 +12,7 @@ from typing import Any, Final
 from callboard_protocol.rest import BadRequest
 from callboard_server.api import Call
 from callboard_server.extensions import Facilities, Page
-from callboard_server.front.request import Request, Response, text
+from callboard_server.front.request import Response, text
 from callboard_server.settings import AppSettings
 
 _REFUSAL: Final = (
