@@ -34,8 +34,10 @@ class AsyncClient:
     """A client of the scheduler of the app in ``http://KEY:SECRET@HOST:PORT/apps/ID``.
 
     ``async with`` it. One HTTP session serves all calls, and one WebSocket, made when somebody
-    first waits, all waiting. ``timeout_seconds`` is for each HTTP call, ``patience`` for waiting.
-    ``clock`` returns Unix time in seconds.
+    first waits, all waiting. ``service`` is where that goes, a URL of the same form, if the
+    scheduler at ``url`` works over a service elsewhere (``callboard scheduler``).
+    ``timeout_seconds`` is for each HTTP call, ``patience`` for waiting. ``clock`` returns Unix
+    time in seconds.
 
     Calls raise :class:`~callboard_scheduler.client.errors.TaskClientError`: ``Unreachable``, or
     a ``Refused`` with the scheduler's reason.
@@ -45,6 +47,7 @@ class AsyncClient:
         self,
         url: str,
         *,
+        service: str | None = None,
         namespace: str = DEFAULT_NAMESPACE,
         timeout_seconds: float = 10.0,
         patience: Patience = DEFAULT_PATIENCE,
@@ -56,7 +59,9 @@ class AsyncClient:
         self._clock = clock
         self._calls = Calls(ApiClient(url, timeout_seconds=timeout_seconds, clock=clock))
         self._feeds = Feeds(
-            self._credentials, namespace=namespace, patience_seconds=patience.outage_seconds
+            Credentials.from_url(service or url),
+            namespace=namespace,
+            patience_seconds=patience.outage_seconds,
         )
         self._stack = AsyncExitStack()
         #: Tasks and events at times to come.

@@ -125,6 +125,7 @@ class Client:
         self,
         url: str,
         *,
+        service: str | None = None,
         namespace: str = DEFAULT_NAMESPACE,
         timeout_seconds: float = 10.0,
         patience: Patience = DEFAULT_PATIENCE,
@@ -133,6 +134,7 @@ class Client:
         def make() -> AsyncClient:
             return AsyncClient(
                 url,
+                service=service,
                 namespace=namespace,
                 timeout_seconds=timeout_seconds,
                 patience=patience,

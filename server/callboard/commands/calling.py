@@ -35,6 +35,7 @@ Exit status:
   130  interrupted"""
 
 _URL_VARIABLES: Final = ("CALLBOARD_URL", "PUSHER_URL")
+_SERVICE: Final = "callboard.service"
 _DEVELOPMENT_URL: Final = (
     f"http://{DEVELOPMENT_APP_KEY}:{DEVELOPMENT_APP_SECRET}@127.0.0.1:6001"
     f"/apps/{DEVELOPMENT_APP_ID}"
@@ -59,6 +60,23 @@ def url_option(command: Command) -> Command:
     )(command)
 
 
+def service_option(command: Command) -> Command:
+    """Let a command that watches be told where to; :func:`open_client` finds it."""
+    return click.option(
+        "--service",
+        envvar="CALLBOARD_SERVICE",
+        metavar="URL",
+        help="Where tasks are watched, like --url, if the scheduler there works over a service "
+        "elsewhere. Also from CALLBOARD_SERVICE.",
+        expose_value=False,
+        callback=_keep_service,
+    )(command)
+
+
+def _keep_service(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    context.meta[_SERVICE] = value
+
+
 def json_option(command: Command) -> Command:
     """Let a command write for programs."""
     return click.option("--json", "as_json", is_flag=True, help="Write JSON, for scripts.")(command)
@@ -68,10 +86,12 @@ def open_client(url: str) -> AsyncClient:
     """Return a client that is not entered yet; a wrong URL is wrong usage."""
     from callboard_scheduler.client.async_client import AsyncClient
 
+    service = click.get_current_context().meta.get(_SERVICE)
     try:
-        return AsyncClient(url)
+        return AsyncClient(url, service=service)
     except ValueError as error:
-        raise click.BadParameter(f"{error}.", param_hint="--url") from None
+        hint = "--url or --service" if service else "--url"
+        raise click.BadParameter(f"{error}.", param_hint=hint) from None
 
 
 def call(url: str, work: Callable[[AsyncClient], Awaitable[int | None]]) -> None:

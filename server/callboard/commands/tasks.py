@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from callboard.commands import output
-from callboard.commands.calling import EXIT_STATUS, FAILED, call, each, json_option, url_option
+from callboard.commands.calling import (
+    EXIT_STATUS,
+    FAILED,
+    call,
+    each,
+    json_option,
+    service_option,
+    url_option,
+)
 from callboard.commands.parameters import target, target_options, task_fields, task_options
 from callboard_client.clock import unix_time
 
@@ -35,6 +43,7 @@ def tasks() -> None:
 @click.option("--watch", "live", is_flag=True, help="Show what happens to it until it ends.")
 @json_option
 @url_option
+@service_option
 def submit(name: str, wait: bool, live: bool, as_json: bool, url: str, **given: Any) -> None:
     """Submit a task, and write its id once it is stored.
 
@@ -127,6 +136,7 @@ def show(task_id: str, as_json: bool, url: str) -> None:
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @json_option
 @url_option
+@service_option
 def watch(ids: tuple[str, ...], as_json: bool, url: str) -> None:
     """Show what happens to tasks until they have ended.
 
