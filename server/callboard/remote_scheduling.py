@@ -8,7 +8,9 @@ Clients belong to the service: here their connections are refused, and so are pl
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
+import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +53,8 @@ class Remote:
     ws_host: str | None = None
     ws_port: int | None = None
     look_seconds: float = 5.0
+    #: What workers reach the scheduler at, for large values; None: where it listens.
+    address: str | None = None
 
 
 class RemoteScheduling(Scheduling):
@@ -59,9 +63,11 @@ class RemoteScheduling(Scheduling):
     name = "remote scheduler"
     foreign = True
 
-    def __init__(self, make_store: Callable[[], Store], remote: Remote) -> None:
+    def __init__(self, make_store: Callable[[], Store], remote: Remote, address: str) -> None:
         super().__init__(make_store)
         self._remote = remote
+        # Workers know the service's address, and not this one.
+        self.address = address
 
     async def start(self, facilities: Facilities) -> None:
         try:
@@ -118,7 +124,8 @@ def run(remote: Remote, ports_path: Path | None) -> None:
 
 async def _serve(settings: Settings, sockets: Any, remote: Remote, ports_path: Path | None) -> None:
     ending = Ending(asyncio.get_running_loop())
-    extension = RemoteScheduling(lambda: SqliteStore(remote.data), remote)
+    address = (remote.address or _address_of(sockets[0])).rstrip("/")
+    extension = RemoteScheduling(lambda: SqliteStore(remote.data), remote, address)
     server = Server(settings, sockets, extensions=[extension])
     await server.start()
     try:
@@ -135,3 +142,11 @@ async def _serve(settings: Settings, sockets: Any, remote: Remote, ports_path: P
         await ending.asked.wait()
     finally:
         await server.stop(0.0)
+
+
+def _address_of(listening: socket.socket) -> str:
+    """Return where it is reached on this machine; workers elsewhere need to be told more."""
+    host, port = listening.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

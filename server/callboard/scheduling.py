@@ -64,6 +64,8 @@ class Scheduling:
     name = "scheduler"
     #: Whether workers' channels are signed for as any others: on a service that knows none.
     foreign = False
+    #: Where workers fetch and put large values, if not at the address that they connect to.
+    address = ""
 
     def __init__(
         self,
@@ -138,6 +140,7 @@ class Scheduling:
             secret=app.secret,
             max_backlog=self._max_backlog,
             keep_ms=self._keep_ms,
+            address=self.address,
         )
         await scheduler.start()
         self._running[app.id] = _Running(app, scheduler, Routes(scheduler, app))

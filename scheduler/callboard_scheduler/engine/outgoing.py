@@ -35,14 +35,19 @@ class Outgoing:
         *,
         namespace: str,
         secret: str,
+        address: str,
         call_soon: Callable[[Callable[[], None]], object],
         internal: Callable[[DownMessage], None],
     ) -> None:
-        """``internal`` takes messages for the scheduler's own worker."""
+        """``address`` stands before the paths of large values.
+
+        ``internal`` takes messages for the scheduler's own worker.
+        """
         self._core = core
         self._transport = transport
         self._prefix = names.worker_prefix(namespace)
         self._secret = secret
+        self._address = address
         self._call_soon = call_soon
         self._internal = internal
         self._pending: dict[str, list[DownMessage]] = {}
@@ -120,4 +125,5 @@ class Outgoing:
 
     def _path(self, task_id: str, fence: int, kind: blobs.BlobKind) -> str:
         expires = self._core.now.wall // 1000 + _PATH_SECONDS
-        return blobs.blob_path(self._secret, self._core.app, task_id, fence, kind, expires)
+        app = self._core.app
+        return self._address + blobs.blob_path(self._secret, app, task_id, fence, kind, expires)

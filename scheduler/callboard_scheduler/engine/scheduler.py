@@ -63,8 +63,12 @@ class Scheduler:
         namespace: str = DEFAULT_NAMESPACE,
         max_backlog: int = MAX_BACKLOG,
         keep_ms: int = KEEP_MS,
+        address: str = "",
     ) -> None:
-        """``max_backlog`` tasks may wait in a queue; finished ones are kept for ``keep_ms``."""
+        """``max_backlog`` tasks may wait in a queue; finished ones are kept for ``keep_ms``.
+
+        ``address`` is where large values are fetched and put, if not at that of the service.
+        """
         self.app_id = app_id
         self.namespace = namespace
         self.secret = secret
@@ -73,6 +77,7 @@ class Scheduler:
         self._store = store
         self._max_backlog = max_backlog
         self._keep_ms = keep_ms
+        self._address = address
         self._pruning: asyncio.Task[None] | None = None
         #: Large results that were put and are not reported yet, the oldest first.
         self._values: dict[tuple[str, int], msgspec.Raw] = {}
@@ -98,6 +103,7 @@ class Scheduler:
             self.transport,
             namespace=self.namespace,
             secret=self.secret,
+            address=self._address,
             call_soon=loop.call_soon,
             internal=self._publish,
         )

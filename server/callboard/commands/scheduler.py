@@ -49,6 +49,12 @@ Exit status:
     help="How often workers that are in no pool are looked for. [default: 5]",
 )
 @click.option(
+    "--address",
+    metavar="URL",
+    help="What workers reach this scheduler at, for large arguments and results. "
+    "[default: http://HOST:PORT]",
+)
+@click.option(
     "--ports-file",
     type=click.Path(path_type=Path),
     metavar="PATH",
@@ -64,6 +70,7 @@ def scheduler(
     ws_host: str | None,
     ws_port: int | None,
     look_seconds: float,
+    address: str | None,
     ports_file: Path | None,
 ) -> None:
     """Schedule tasks for an app of any Pusher-compatible service.
@@ -73,7 +80,7 @@ def scheduler(
     """
     from callboard.remote_scheduling import Remote, run
 
-    remote = Remote(url, host, port, data, profile, pool, ws_host, ws_port, look_seconds)
+    remote = Remote(url, host, port, data, profile, pool, ws_host, ws_port, look_seconds, address)
     try:
         run(remote, ports_file)
     except (CallboardError, ListenError) as error:
