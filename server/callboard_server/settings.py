@@ -281,7 +281,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 0.0
     max_request_body_bytes: Annotated[
         Count, Meta(description="Bytes of a request's body, more get 413.")
-    ] = 1_048_576
+    ] = 2_097_152
     max_message_bytes: Annotated[
         Count, Meta(description="Bytes of one message from a client, more are closed with 1009.")
     ] = 131_072
