@@ -45,6 +45,8 @@ _CAUSES: Final = {
 class EmbeddedTransport:
     """Implements :class:`callboard_scheduler.transports.Transport`, and taps the broker."""
 
+    hears_late = False
+
     def __init__(
         self,
         app_id: str,

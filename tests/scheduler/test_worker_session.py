@@ -82,6 +82,14 @@ def test_whoever_asks_to_be_greeted_is_greeted(worker: Harness) -> None:
     assert hello.free == 1
 
 
+def test_a_hello_that_nobody_may_have_heard_is_said_again_at_once_if_it_is_asked_for() -> None:
+    harness = Harness()
+    harness.session.subscribed(harness.now)
+    assert len(only(wire.Hello, harness.speak())) == 1
+    harness.hear(wire.Resync())
+    assert len(only(wire.Hello, harness.speak())) == 1
+
+
 def test_a_lower_term_is_ignored_and_a_higher_one_is_greeted(worker: Harness) -> None:
     worker.hear(wire.HeartbeatAck(1), term=5)
     assert only(wire.Hello, worker.skip(0.1)) != []

@@ -14,6 +14,8 @@ _SOCKET_ID = "1.2"
 class QuietTransport:
     """Implements :class:`~callboard_scheduler.transports.Transport`; keeps what was published."""
 
+    hears_late = False
+
     def __init__(self, profile: Profile = OWN) -> None:
         self.profile = profile
         self.published: list[Mapping[str, object]] = []

@@ -47,8 +47,12 @@ class Incoming:
         secret: str,
         watching: Callable[[str], None],
         values: MutableMapping[tuple[str, int], msgspec.Raw],
+        hears_late: bool,
     ) -> None:
-        """``values`` are large results that were put, by task and fence."""
+        """``values`` are large results that were put, by task and fence.
+
+        ``hears_late`` as the transport says.
+        """
         self._driver = driver
         self._outgoing = outgoing
         self._clock = clock
@@ -57,6 +61,7 @@ class Incoming:
         self._secret = secret
         self._watching = watching
         self._values = values
+        self._hears_late = hears_late
         #: Worker to the process last heard on each of its connections.
         self._boots: dict[str, dict[str, str]] = {}
         #: Worker to what it may be given, as it was authorised last.
@@ -95,9 +100,11 @@ class Incoming:
                 self._driver.happen(events.Heard(worker_id, envelope.boot, taken))
 
     def joined(self, channel: str, socket_id: str) -> None:
-        """Somebody subscribed to a worker's channel, and will say hello."""
+        """Somebody subscribed to a worker's channel, and will say hello, or has."""
         worker_id = channel.removeprefix(self._prefix)
-        self._boots.setdefault(worker_id, {})[socket_id] = ""
+        heard = self._boots.setdefault(worker_id, {}).setdefault(socket_id, "")
+        if self._hears_late and not heard:
+            self._outgoing.tell(actions.Tell(worker_id, wire.Resync()))
 
     def left(self, channel: str, socket_id: str, cause: Cause) -> None:
         """A connection has left a worker's channel."""

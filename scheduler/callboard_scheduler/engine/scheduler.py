@@ -120,6 +120,7 @@ class Scheduler:
             secret=self.secret,
             watching=self._feeds.watching,
             values=self._values,
+            hears_late=self.transport.hears_late,
         )
         self._driver.start(turn, lazily=loaded.term == 0)
         self._driver.happen(

@@ -125,6 +125,10 @@ class Transport(Protocol):
     def profile(self) -> Profile:
         """What the service bears; does not change."""
 
+    @property
+    def hears_late(self) -> bool:
+        """Whether a worker may have spoken before it is told as joined; does not change."""
+
     async def start(self, listener: Listener) -> None:
         """Connect and listen to the workers of a namespace; present ones are told as joined."""
 

@@ -5,7 +5,7 @@ It sends through the service's HTTP API and listens on one WebSocket:
 1. The pool's presence channel says which workers are there. A worker that is not in it is found
    by asking for occupied channels now and then.
 2. Each worker's channel is subscribed to, for client events reach subscribers only. What a worker
-   says before that is lost, which is why it repeats its hello.
+   says before that is lost, which is why it repeats its hello, and is asked for one.
 3. While the WebSocket is down nothing is heard, and leases stand still.
 
 A service with a scheduler of its own refuses that subscription: two would give every task twice.
@@ -44,6 +44,8 @@ class TransportError(Exception):
 
 class RemoteTransport:
     """Implements :class:`~callboard_scheduler.transports.Transport`."""
+
+    hears_late = True
 
     def __init__(
         self,

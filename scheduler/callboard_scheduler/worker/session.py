@@ -4,8 +4,8 @@ The caller hands in what happened with the time (seconds of one monotonic clock)
 :meth:`Session.take_actions` and :meth:`Session.outgoing`, and calls :meth:`Session.tick` no later
 than :attr:`Session.deadline`. What is held is :attr:`Session.work`. Rules:
 
-1. ``hello`` is repeated until ``welcome``; it claims all that is held, finished or not. ``hb``
-   lists what runs: what finished takes no slot.
+1. ``hello`` is repeated until ``welcome``, at once if it is asked for; it claims all that is
+   held, finished or not. ``hb`` lists what runs: what finished takes no slot.
 2. A term lower than the highest one heard is ignored. A new subscription forgets it, for the
    scheduler may have been set up anew; a higher term without a welcome is greeted.
 3. Without an acknowledged heartbeat for 0.8 of the lease all work is stopped
@@ -249,6 +249,7 @@ _HEAR: Final[Mapping[Phase, Mapping[type[wire.DownMessage], _Hear]]] = {
     Phase.GREETING: {
         wire.Welcome: Session._welcomed,
         wire.Done: Session._recorded,
+        wire.Resync: Session._asked_to_greet,
         wire.Refused: Session._refused,
     },
     Phase.OPEN: {
