@@ -40,6 +40,13 @@ SEEDS = [
     upgrade() + b"".join(fragments(b'{"event":', b'"pusher:ping"}')) + frame(CONTINUATION),
     upgrade() + text_frame(json.dumps({"event": "client-x", "channel": "private-x"})),
 ]
+#: Answered for as long as the client stays.
+LONG = [
+    request("POST", "/pusher/app/app-key/1/a/xhr_streaming?protocol=7", b""),
+    request("POST", "/pusher/app/app-key/1/a/xhr", b""),
+    request("POST", "/pusher/app/app-key/1/a/xhr_send", b'["{\\"event\\":\\"pusher:ping\\"}"]'),
+    request("OPTIONS", "/pusher/app/app-key/1/a/xhr", None, "Origin: http://localhost"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +62,7 @@ def server() -> Iterator[Serving]:
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
     """Draw one to three requests, with some of their bytes changed."""
-    data = b"".join(draw(st.lists(st.sampled_from(SEEDS), min_size=1, max_size=3)))
+    data = b"".join(draw(st.lists(st.sampled_from(SEEDS + LONG), min_size=1, max_size=3)))
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(data)))
         end = min(len(data), start + draw(st.integers(0, 8)))

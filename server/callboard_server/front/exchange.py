@@ -1,9 +1,9 @@
 """A request that is answered later, or in pieces, by somebody who knows nothing of HTTP.
 
-While an exchange lasts, its connection reads nothing that it would have to answer, but does look
-for the client's end: a client that has gone, or has said that it will send no more, ends the
-exchange (:meth:`Source.over`). A stream is chunked; for HTTP/1.0 it is what comes before the end
-of the connection (RFC 9112, 7.1 and 6.3).
+While an exchange lasts, its connection answers nothing else, but reads on for a while to see the
+client's end: a client that has gone, or has said that it will send no more, ends the exchange
+(:meth:`Source.over`). A stream is chunked; for HTTP/1.0 it is what comes before the end of the
+connection (RFC 9112, 7.1 and 6.3).
 """
 
 from __future__ import annotations

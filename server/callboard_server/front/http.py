@@ -45,6 +45,8 @@ KEEP_ALIVE_SECONDS: Final = 75.0
 #: How long, and how much, of a refused request is read to let the client see the refusal.
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 64 * 1024 * 1024
+#: How much is read ahead while a long answer is written.
+MAX_BEHIND_BYTES: Final = 16 * 1024
 #: After so many pipelined requests of one client the others get a turn.
 _REQUESTS_PER_TURN: Final = 32
 
@@ -74,6 +76,7 @@ class HTTPConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answer",
+        "_behind_bytes",
         "_context",
         "_eof",
         "_exchange",
@@ -103,6 +106,8 @@ class HTTPConnection(asyncio.Protocol):
         #: The long answer that is being written, or is leaving before the end.
         self._exchange: Exchange | None = None
         self._write_paused = False
+        #: Read while a long answer was written, to see whether the client is still there.
+        self._behind_bytes = 0
         self._lingered_bytes = 0
         self._idle_since = context.deadlines.tick
         self.due: int | None = None
@@ -128,8 +133,10 @@ class HTTPConnection(asyncio.Protocol):
         if self._phase is _READING:
             self._next()
         elif phase is _EXCHANGING:
-            # It waits, and so does the rest in the kernel.
-            self._transport.pause_reading()
+            # It waits. So does the rest in the kernel, and the client's end behind it.
+            self._behind_bytes += len(data)
+            if self._behind_bytes > MAX_BEHIND_BYTES:
+                self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection open while an answer is due, and no longer.
@@ -287,10 +294,8 @@ class HTTPConnection(asyncio.Protocol):
         self._exchange = Exchange(
             self, self._transport, self._context.encoder, slim, paused=self._write_paused
         )
-        if self._behind or self._reader.begun:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+        self._behind_bytes = 0
+        self._transport.resume_reading()
         attend(self._exchange)
 
     def closes_behind(self, request: Request) -> bool:
