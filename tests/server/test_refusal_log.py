@@ -82,7 +82,7 @@ CHUNKED = b"POST /apps/a?auth_signature=abc HTTP/1.1\r\nTransfer-Encoding: chunk
         (b"GET http://localhost/apps/a?b HTTP/1.1\r\n" + b"a:\r\n" * 200, 431, "'/apps/a'"),
         (b"POST /apps/a?b HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n", 413, "'/apps/a'"),
         (b"POST /pre/apps/a?b HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n", 413, "'/apps/a'"),
-        (CHUNKED + b"\r\n180000\r\n" + b"x" * 0x180000, 413, "'/apps/a'"),
+        (CHUNKED + b"\r\n300000\r\n" + b"x" * 0x300000, 413, "'/apps/a'"),
         (request("GET", "/apps/a") + CHUNKED + b"\r\nzz", 400, "'/apps/a'"),
         (request("GET", "/apps/a") + b"rubbish\r\n\r\n", 400, "-"),
         (b"CONNECT localhost:80 HTTP/1.1\r\n\r\n", 405, "'localhost:80'"),
