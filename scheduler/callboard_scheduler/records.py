@@ -2,6 +2,9 @@
 
 Times are Unix milliseconds (``…_at``), spans milliseconds (``…_ms``); both are integers. Values
 of users (arguments, results, progress data, checkpoints) are JSON text that is never decoded here.
+
+What there is one of for each task is left out of garbage collection: nothing in it can refer back
+to it, and a backlog would be walked through again and again.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ class OnDisconnect(enum.Enum):
     LEASE = "lease"
 
 
-class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """How often and when a failed task runs again.
 
     The wait before try ``n + 1`` is ``min(max_ms, initial_ms * factor ** (n - 1))``, of which a
@@ -59,7 +62,7 @@ class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 DEFAULT_RETRY = Retry()
 
 
-class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Which workers may run a task: one by id, or all whose labels have these values."""
 
     worker: str | None = None
@@ -67,7 +70,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     labels: dict[str, Any] | None = None
 
 
-class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
+class Spec(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What was asked for: replaced as a whole by an update, never changed by running."""
 
     name: str
@@ -91,7 +94,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     fire_at: int | None = None
 
 
-class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The last a worker said of how far it is; ``pct`` is 0 to 100."""
 
     pct: float | None = None
@@ -99,7 +102,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     data: MaybeRaw = None
 
 
-class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Why a task or an attempt ended badly; ``type`` is an exception's name or one of ours."""
 
     type: str
@@ -118,7 +121,7 @@ class StopReason(enum.Enum):
     EXPIRED = "expired"
 
 
-class Task(msgspec.Struct):
+class Task(msgspec.Struct, gc=False):
     """A task as the core has it and as the store keeps it."""
 
     id: str
@@ -167,7 +170,7 @@ class Outcome(enum.Enum):
     SUPERSEDED = "superseded"
 
 
-class Attempt(msgspec.Struct, omit_defaults=True):
+class Attempt(msgspec.Struct, omit_defaults=True, gc=False):
     """One assignment of a task: the answer to «why did it run twice?»."""
 
     task: str

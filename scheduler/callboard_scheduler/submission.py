@@ -35,7 +35,7 @@ from callboard_scheduler.shapes import (
 RESERVED: Final = "callboard."
 
 
-class Submission(msgspec.Struct, frozen=True):
+class Submission(msgspec.Struct, frozen=True, gc=False):
     """What was asked for, and what to do if a live task has its unique key."""
 
     spec: Spec

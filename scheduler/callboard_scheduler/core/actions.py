@@ -50,7 +50,7 @@ class CutOff(Action):
     worker: str
 
 
-class Turn(msgspec.Struct):
+class Turn(msgspec.Struct, gc=False):
     """What one step leads to."""
 
     changes: Sequence[Change]

@@ -42,7 +42,7 @@ _PRUNED_AT_ONCE: Final = 1_000
 _VALUES_KEPT: Final = 64
 
 
-class Submitted(msgspec.Struct, frozen=True):
+class Submitted(msgspec.Struct, frozen=True, gc=False):
     """A task that was taken in, or the live one with its unique key."""
 
     id: str

@@ -41,7 +41,7 @@ class TermTaken(msgspec.Struct, frozen=True):
     term: int
 
 
-class TaskSaved(msgspec.Struct, frozen=True):
+class TaskSaved(msgspec.Struct, frozen=True, gc=False):
     """The task is as this copy says.
 
     ``whole`` when the spec, the result or the checkpoint may differ from what is stored, and the
@@ -54,7 +54,7 @@ class TaskSaved(msgspec.Struct, frozen=True):
     whole: bool
 
 
-class AttemptSaved(msgspec.Struct, frozen=True):
+class AttemptSaved(msgspec.Struct, frozen=True, gc=False):
     """The attempt with this task and fence is as this copy says.
 
     Nothing happens if its task is neither stored nor saved by the same write.
