@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -17,8 +18,7 @@ PATIENCE_SECONDS = 20.0
 _WORKER = """
 import asyncio, sys
 from pathlib import Path
-from callboard_scheduler.worker.context import Context
-from callboard_scheduler.worker.worker import Worker
+from callboard_scheduler import Context, Worker
 
 worker = Worker(id=sys.argv[2], slots=8)
 
@@ -112,7 +112,17 @@ class TaskServer:
         process.send_signal(signal.SIGKILL)
         process.wait(PATIENCE_SECONDS)
 
-    def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
+    @contextmanager
+    def running(self, *arguments: str, cwd: Path) -> Iterator[None]:
+        """Run another Python process beside the server."""
+        process = self._run(*arguments, cwd=cwd)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait(PATIENCE_SECONDS)
+
+    def _run(self, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[bytes]:
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -124,4 +134,5 @@ class TaskServer:
             stdout=self._log,
             stderr=self._log,
             env=environment,
+            cwd=cwd,
         )

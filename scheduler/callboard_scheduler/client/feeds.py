@@ -19,11 +19,10 @@ import enum
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from callboard_client import (
-    Client,
     ClientClosed,
     ClientError,
     ConnectionFailed,
@@ -35,6 +34,9 @@ from callboard_client import (
 from callboard_client.signed_request import Credentials
 from callboard_scheduler import names
 from callboard_scheduler.client.errors import Refused, TaskClientError, Unreachable
+
+if TYPE_CHECKING:
+    from callboard_client import Client
 
 #: Hints kept for a waiter that does not take them.
 _MAX_HINTS: Final = 1_000
@@ -143,6 +145,9 @@ class Feeds:
 
     def _connected_or_connecting(self) -> Client:
         if self._client is None:
+            # Whoever only submits does not pay for a WebSocket library.
+            from callboard_client import Client
+
             at = urlsplit(self._credentials.base)
             secure = at.scheme == "https"
             self._client = Client(
