@@ -105,7 +105,6 @@ TRANSITIONS: Final[Mapping[State | None, Mapping[Trigger, frozenset[State]]]] = 
         Trigger.EXPIRE: _to(State.EXPIRED),  # 19
         Trigger.UPDATE: _BEGIN,  # 20
         Trigger.LATE_RESULT: _to(State.SUCCEEDED),  # 21
-        Trigger.REMEMBER: _to(State.RUNNING),
     },
     State.READY: {
         Trigger.ASSIGN: _to(State.ASSIGNED),  # 5
@@ -113,7 +112,7 @@ TRANSITIONS: Final[Mapping[State | None, Mapping[Trigger, frozenset[State]]]] = 
         Trigger.EXPIRE: _to(State.EXPIRED),  # 19
         Trigger.UPDATE: _BEGIN,  # 20
         Trigger.LATE_RESULT: _to(State.SUCCEEDED),  # 21
-        Trigger.REMEMBER: _to(State.RUNNING),
+        Trigger.REMEMBER: _to(State.RUNNING),  # 23
     },
     State.ASSIGNED: {
         Trigger.HEARD: _to(State.RUNNING),  # 6
@@ -125,7 +124,7 @@ TRANSITIONS: Final[Mapping[State | None, Mapping[Trigger, frozenset[State]]]] = 
         Trigger.SUCCEED: _to(State.SUCCEEDED),  # 8
         Trigger.FAIL: _to(State.SCHEDULED, State.READY, State.DEAD),  # 9, 10
         Trigger.LOSE_WORKER: _to(State.READY, State.DEAD),  # 11, 12
-        Trigger.HANDED_BACK: _AGAIN,
+        Trigger.HANDED_BACK: _AGAIN,  # 7
         Trigger.STOP: _to(State.STOPPING),  # 14
     },
     State.STOPPING: {

@@ -261,9 +261,10 @@ class Resync(_Message, tag="resync"):
 
 
 class Refused(_Message, tag="refused"):
-    """Your hello is not accepted; ``why`` says what to change."""
+    """Your hello is not accepted; ``why`` says what to change. ``boot`` is as in ``welcome``."""
 
     why: str
+    boot: str = ""
 
 
 DownMessage = Welcome | Assign | Update | Revoke | Done | HeartbeatAck | Drain | Resync | Refused

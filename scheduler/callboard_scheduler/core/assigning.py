@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
+
 from callboard_scheduler.core.model import Core
 from callboard_scheduler.core.queues import Lane, Limit, Queue
 from callboard_scheduler.core.timers import Due
@@ -23,27 +25,19 @@ def dispatch(core: Core) -> None:
     if core.suspended:
         return
     while core.loosened or core.freed or core.offered:
-        while core.loosened:
-            key, _ = core.loosened.popitem()
-            _release(core, key)
-        while core.freed:
-            worker = core.workers.get(core.freed.popitem()[0])
-            if worker is not None:
-                fill(core, worker)
-        while core.offered:
+        if core.loosened:
+            _release(core, core.loosened.popitem()[0])
+        elif core.offered:
             task = core.tasks.get(next(iter(core.offered)))
             if task is None or task.state is not State.READY or not _offer(core, task):
                 del core.offered[next(iter(core.offered))]
+        else:
+            _fill(core)
 
 
 def stand(core: Core, worker: Worker) -> None:
     """Put a worker among those that may be given tasks, or take it out, as its slots say."""
-    open_to_tasks = (
-        worker.connected
-        and not worker.draining
-        and worker.hold_until <= core.hearing
-        and worker.free > 0
-    )
+    open_to_tasks = _is_open(core, worker) and worker.free > 0
     for name in worker.queues:
         queue = core.queue(name)
         if not open_to_tasks:
@@ -60,13 +54,26 @@ def stand(core: Core, worker: Worker) -> None:
         core.freed[worker.id] = None
 
 
-def fill(core: Core, worker: Worker) -> None:
-    """Give a worker the best tasks that fit it, as many as it has slots for."""
-    while worker.free > 0 and _is_open(core, worker):
+def _fill(core: Core) -> None:
+    """Let those who have room choose, one task each time, whoever has least to do first."""
+    freed = [core.workers[name] for name in core.freed if name in core.workers]
+    core.freed.clear()
+    turns = [
+        (_load(worker), place, worker)
+        for place, worker in enumerate(freed)
+        if worker.free > 0 and _is_open(core, worker)
+    ]
+    heapify(turns)
+    while turns:
+        _, place, worker = heappop(turns)
         task = _best(core, worker)
         if task is None:
-            return
+            continue
         assign(core, task, worker)
+        if worker.free > 0:
+            heappush(turns, (_load(worker), place, worker))
+        while core.loosened:
+            _release(core, core.loosened.popitem()[0])
 
 
 def assign(core: Core, task: Task, worker: Worker) -> None:
@@ -172,7 +179,8 @@ def _best(core: Core, worker: Worker) -> Task | None:
 
 def _head(core: Core, lane: Lane) -> Task | None:
     """Return the lane's first task that no limit holds back, having set those aside."""
-    while (task := core.ready.head(lane, core.tasks)) is not None:
+    while (entry := lane.entries.head()) is not None:
+        task = core.tasks[entry[2]]
         if not _limited(core, task):
             return task
         _set_aside(core, task)
@@ -181,27 +189,27 @@ def _head(core: Core, lane: Lane) -> Task | None:
 
 def _set_aside(core: Core, task: Task) -> None:
     """Take a task out of its lane until its limit has room."""
-    core.limits[task.spec.limit_key or ""].wait(task, core.ready.stamp(task.id))
+    core.limits.setdefault(task.spec.limit_key or "", Limit(core.ready)).wait(task)
 
 
 def _limited(core: Core, task: Task) -> bool:
     key = task.spec.limit_key
     if key is None:
         return False
-    return core.limits.setdefault(key, Limit()).held >= task.spec.limit
+    limit = core.limits.get(key)
+    return (limit.held if limit is not None else 0) >= task.spec.limit
 
 
 def _release(core: Core, key: str) -> None:
-    """Put back into its lane who may run now that fewer tasks of the key are held."""
+    """Put back into their lanes those who may run now that the key has room."""
     limit = core.limits.get(key)
     if limit is None:
         return
-    task_id = limit.release(core.ready)
-    if task_id is not None:
-        core.enqueue(core.tasks[task_id])
-        if limit.waiting:
-            core.loosened[key] = None
-    elif not limit.held and not limit.waiting:
+    for task_id in limit.release():
+        task = core.tasks[task_id]
+        core.enqueue(task)
+        limit.let_go(task)
+    if limit.vacant:
         del core.limits[key]
 
 

@@ -17,8 +17,8 @@ from callboard_scheduler.core.events import Left
 from callboard_scheduler.core.model import Core
 from callboard_scheduler.core.timers import Due
 from callboard_scheduler.core.workers import Assignment, Worker
-from callboard_scheduler.records import Attempt, OnDisconnect, Outcome
-from callboard_scheduler.states import State, Trigger
+from callboard_scheduler.records import OnDisconnect, Outcome, StopReason
+from callboard_scheduler.states import State
 
 #: How long a worker's finished results may take to arrive behind its hello.
 _CLAIM_MS: Final = 1_000
@@ -31,11 +31,11 @@ def greet(core: Core, worker_id: str, boot: str, hello: wire.Hello) -> None:
     worker = core.workers.get(worker_id)
     if worker is not None and worker.boot != boot and not _replaceable(core, worker):
         why = f"another process is worker {worker_id}; give this one an id of its own"
-        core.tell(Worker(worker_id, boot), wire.Refused(why))
+        core.tell(Worker(worker_id, boot), wire.Refused(why, boot))
         return
     if hello.w != worker_id:
-        why = f"this is the channel of worker {worker_id}, not of {hello.w}"
-        core.tell(Worker(worker_id, boot), wire.Refused(why))
+        why = f"this is the channel of worker {worker_id}, not of {hello.w[:100]}"
+        core.tell(Worker(worker_id, boot), wire.Refused(why, boot))
         return
     fresh = worker is None or worker.boot != boot
     if worker is None:
@@ -43,7 +43,8 @@ def greet(core: Core, worker_id: str, boot: str, hello: wire.Hello) -> None:
         worker.joined_at = core.now.wall
     _introduce(core, worker, boot, hello)
     verdicts = [(task, f, _verdict(core, worker, task, f)) for task, f in hello.run]
-    worker.elsewhere = max(0, worker.cap - hello.free - len(hello.run))
+    stopped = {f: task for task, f, verdict in verdicts if worker.fence_of(task) != f}
+    count_slots(core, worker, hello.free, stopped, len(hello.run) - len(stopped))
     profile = core.profile
     core.tell(
         worker,
@@ -61,11 +62,15 @@ def greet(core: Core, worker_id: str, boot: str, hello: wire.Hello) -> None:
     _settle_unclaimed(core, worker, {f for _, f in hello.run}, fresh=fresh)
     stand(core, worker)
     if worker.beats:
-        watch_silence(core, worker)
+        begin_watch(core, worker)
 
 
 def enlist(core: Core, worker_id: str, queue: str, name: str, slots: int) -> None:
     """Count the scheduler itself among the workers, for tasks that it runs."""
+    before = core.workers.get(worker_id)
+    if before is not None:
+        # It ended with the process that it was part of.
+        forget(core, before)
     worker = core.workers[worker_id] = Worker(worker_id, worker_id)
     worker.internal = True
     worker.cap = slots
@@ -76,15 +81,22 @@ def enlist(core: Core, worker_id: str, queue: str, name: str, slots: int) -> Non
 
 
 def _replaceable(core: Core, worker: Worker) -> bool:
-    """Whether a new process may take the worker's place: the old one is gone, or seems to be."""
-    return not worker.connected or core.hearing - worker.last_heard > 2 * core.profile.hb_ms
+    """Whether a new process may take the worker's place: the old one is gone, or seems to be.
+
+    One that never beats may well be silent for as long as its task takes.
+    """
+    if worker.internal:
+        return False
+    silent = core.hearing - worker.last_heard > 2 * core.profile.hb_ms
+    return not worker.connected or (silent and (worker.beats or not worker.held))
 
 
 def _introduce(core: Core, worker: Worker, boot: str, hello: wire.Hello) -> None:
+    if worker.boot != boot:
+        worker.draining = False
     worker.boot = boot
-    worker.session += 1
+    worker.session = core.next_session()
     worker.connected = True
-    worker.draining = False
     worker.hold_until = 0
     worker.last_heard = core.hearing
     worker.cap = max(0, hello.cap)
@@ -94,7 +106,6 @@ def _introduce(core: Core, worker: Worker, boot: str, hello: wire.Hello) -> None
     worker.sdk, worker.host, worker.pool = hello.sdk[:100], hello.host[:100], hello.pool
     worker.resume = hello.resume
     worker.beats = hello.hb
-    worker.ghosts = {}
     worker.fitting = {}
     serve(core, worker, hello.q)
 
@@ -120,22 +131,24 @@ def _verdict(core: Core, worker: Worker, task_id: str, fence: int) -> str:
         if task is not None and task.state is not State.STOPPING:
             return "go"
         return "stop"
-    if (
-        task is not None
-        and task.state in (State.READY, State.SCHEDULED)
-        and claims.forgotten(core, worker, task, fence)
-    ):
-        attempt = Attempt(task_id, fence, task.attempt + 1, worker.id, core.now.wall)
-        attempt.started_at = core.now.wall
-        assignment = Assignment(task_id, fence, worker.id, attempt, task.rev)
-        core.assignments[task_id] = worker.held[task_id] = assignment
-        task.fence, task.attempt, task.worker = fence, attempt.n, worker.id
-        core.move(task, Trigger.REMEMBER, State.RUNNING)
-        core.save_attempt(attempt)
-        ending.hear(core, assignment)
+    if task is not None and claims.holds_on(core, worker, task, fence):
+        ending.remember(core, worker, task, fence)
         return "go"
-    worker.ghosts[fence] = task_id
     return "stop"
+
+
+def count_slots(
+    core: Core, worker: Worker, free: int, claimed: dict[int, str], current: int
+) -> None:
+    """Believe a worker how many of its slots are free, and find out who has the others.
+
+    ``claimed`` are fences that it names and that are not its any more, ``current`` is how many
+    are. Claims that take no slot have ended, and only wait to be told so.
+    """
+    taken = max(0, worker.cap - free - current)
+    ghosts = sorted(claimed.items(), key=lambda each: (each[1] not in core.finished, each[0]))
+    worker.ghosts = dict(ghosts[max(0, len(ghosts) - taken) :])
+    worker.elsewhere = taken - len(worker.ghosts)
 
 
 def _settle_unclaimed(core: Core, worker: Worker, claimed: set[int], *, fresh: bool) -> None:
@@ -143,13 +156,31 @@ def _settle_unclaimed(core: Core, worker: Worker, claimed: set[int], *, fresh: b
     for assignment in list(worker.held.values()):
         if assignment.fence in claimed:
             continue
-        if assignment.recovering or (assignment.heard and not fresh):
+        if assignment.recovering:
             # It may have finished, and the result be on its way.
-            ending.watch_lease(core, assignment, core.hearing + _CLAIM_MS)
+            _shorten_lease(core, assignment, _CLAIM_MS)
         elif fresh:
             ending.lose(core, assignment, ghost=False)
+        elif assignment.heard:
+            # So it may; or this hello is older than the assignment, as a heartbeat will show.
+            _shorten_lease(core, assignment, core.profile.hb_ms + _CLAIM_MS)
         else:
-            core.tell(worker, assign_message(core, core.tasks[assignment.task]))
+            say_again(core, worker, assignment)
+
+
+def _shorten_lease(core: Core, assignment: Assignment, span_ms: int) -> None:
+    due = core.hearing + span_ms
+    if assignment.lease_due is None or due < assignment.lease_due:
+        ending.watch_lease(core, assignment, due)
+
+
+def say_again(core: Core, worker: Worker, assignment: Assignment) -> None:
+    """Repeat what a worker was told of an assignment that it has not been heard of."""
+    task = core.tasks[assignment.task]
+    if task.state is State.STOPPING:
+        ending.tell_to_stop(core, assignment, task.stop_reason or StopReason.CANCELLED)
+    else:
+        core.tell(worker, assign_message(core, task))
 
 
 def leave(core: Core, event: Left) -> None:
@@ -201,6 +232,24 @@ def forget(core: Core, worker: Worker) -> None:
         ending.lose(core, assignment, ghost=False)
 
 
+def say_goodbye(core: Core, worker: Worker) -> None:
+    """The worker leaves by its own will: what it has goes back, with nothing held against it."""
+    worker.connected = False
+    for assignment in list(worker.held.values()):
+        ending.hand_back(core, assignment, Outcome.RELEASED, ghost=False)
+    forget(core, worker)
+
+
+def begin_watch(core: Core, worker: Worker) -> None:
+    """The worker has begun to beat: from now on silence is death, and leases run out."""
+    watch_silence(core, worker)
+    for assignment in worker.held.values():
+        if assignment.heard:
+            if assignment.lease_due is None:
+                assignment.lease_due = core.hearing + core.profile.lease_ms
+            ending.watch_lease(core, assignment)
+
+
 def watch_silence(core: Core, worker: Worker) -> None:
     """Look after a lease whether a worker that beats was heard meanwhile."""
     due = worker.last_heard + core.profile.lease_ms
@@ -222,8 +271,11 @@ def silence(core: Core, worker_id: str, session: int) -> None:
 
 
 def hold(core: Core, worker: Worker, span_ms: int, *, own: bool = False) -> None:
-    """Give a worker no new task for a while."""
-    worker.hold_until = core.hearing + span_ms
+    """Give a worker no new task for a while, at its ``own`` wish or because it does not answer."""
+    until = core.hearing + span_ms
+    if worker.hold_until > until and worker.hold_is_own:
+        return
+    worker.hold_until = until
     worker.hold_is_own = own
     stand(core, worker)
     core.timers.after(worker.hold_until, Due.HOLD, worker.id, worker.session)
@@ -240,9 +292,11 @@ def unanswered(core: Core, assignment: Assignment) -> None:
     task = core.tasks[assignment.task]
     if assignment.sends < core.profile.sends and worker.connected:
         assignment.sends += 1
-        core.tell(worker, assign_message(core, task))
+        say_again(core, worker, assignment)
         due = core.hearing + core.profile.accept_ms
         core.timers.after(due, Due.ACCEPT, task.id, assignment.fence)
         return
     hold(core, worker, 5 * core.profile.accept_ms)
-    ending.hand_back(core, assignment, Outcome.UNANSWERED, ghost=True, blame=True)
+    # It may run all the same, as its next heartbeat will say. Who sends none never would.
+    ghost = worker.beats
+    ending.hand_back(core, assignment, Outcome.UNANSWERED, ghost=ghost, blame=True)

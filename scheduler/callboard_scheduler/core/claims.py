@@ -8,6 +8,17 @@ from callboard_scheduler.records import Task
 from callboard_scheduler.states import State
 
 
+def holds_on(core: Core, worker: Worker, task: Task, fence: int) -> bool:
+    """Whether the worker goes on with an assignment that the crash made the scheduler forget."""
+    limit = core.limits.get(task.spec.limit_key) if task.spec.limit_key is not None else None
+    return (
+        # One that has been given another time since is to run then.
+        task.state is State.READY
+        and forgotten(core, worker, task, fence)
+        and (limit is None or limit.held < task.spec.limit)
+    )
+
+
 def counts_late(core: Core, worker: Worker, task: Task, fence: int) -> bool:
     """Whether a result by an assignment that is not current is the task's all the same."""
     assignment = core.assignments.get(task.id)
@@ -28,7 +39,7 @@ def forgotten(core: Core, worker: Worker, task: Task, fence: int) -> bool:
     been given the task since.
     """
     return (
-        task.fence < fence < core.term * FENCES_PER_TERM
+        max(task.fence, FENCES_PER_TERM) < fence < core.term * FENCES_PER_TERM
         and task.id not in core.assignments
         and task.spec.queue in worker.queues
         and worker.fits(task.spec)

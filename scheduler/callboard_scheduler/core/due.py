@@ -8,10 +8,12 @@ from typing import Final
 from callboard_scheduler.core import attendance, ending, scheduling
 from callboard_scheduler.core.assigning import stand
 from callboard_scheduler.core.model import Core
-from callboard_scheduler.core.timers import Due
+from callboard_scheduler.core.timers import Due, Timer
 from callboard_scheduler.core.workers import Assignment
 from callboard_scheduler.records import StopReason
 from callboard_scheduler.states import WAITING, State, Trigger
+
+_OF_WORKERS: Final = frozenset({Due.GRACE, Due.SILENCE, Due.HOLD})
 
 
 def advance(core: Core) -> None:
@@ -19,6 +21,27 @@ def advance(core: Core) -> None:
     while (timer := core.timers.pop(core.now)) is not None:
         _, what, key, which = timer
         _DUE[what](core, key, which)
+    if core.timers.outgrown:
+        core.timers.sweep(lambda timer: _matters(core, timer))
+
+
+def _matters(core: Core, timer: Timer) -> bool:
+    """Whether what a timer is about is still there, and still due then."""
+    due, what, key, which = timer
+    if what in _OF_WORKERS:
+        worker = core.workers.get(key)
+        return worker is not None and worker.session == which
+    if what is Due.SCHEDULE:
+        schedule = core.schedules.get(key)
+        return schedule is not None and schedule.rev == which
+    task = core.tasks.get(key)
+    if task is None:
+        return False
+    if what is Due.RUN_AT:
+        return task.state is State.SCHEDULED and task.run_at == due
+    if what is Due.START_BY:
+        return task.state in WAITING and task.spec.start_by == due
+    return _current(core, key, which) is not None
 
 
 def _current(core: Core, task_id: str, fence: int) -> Assignment | None:
@@ -77,7 +100,7 @@ def _start_by(core: Core, task_id: str, _: int) -> None:
         return
     if task.spec.start_by <= core.now.wall:
         core.move(task, Trigger.EXPIRE, State.EXPIRED)
-        core.announce_state(task, after_commit=True)
+        core.announce_state(task)
 
 
 _DUE: Final[Mapping[Due, Callable[[Core, str, int], None]]] = {

@@ -12,8 +12,8 @@ from typing import Final
 from callboard_scheduler.core.assigning import stand
 from callboard_scheduler.core.model import Core, Handover
 from callboard_scheduler.core.timers import Due
-from callboard_scheduler.core.workers import Assignment
-from callboard_scheduler.records import Failure, Outcome, Raw, Retry, StopReason, Task
+from callboard_scheduler.core.workers import Assignment, Worker
+from callboard_scheduler.records import Attempt, Failure, Outcome, Raw, Retry, StopReason, Task
 from callboard_scheduler.states import State, Trigger
 from callboard_scheduler.wire import ResultError, Revoke
 
@@ -40,12 +40,9 @@ def succeed_late(core: Core, task: Task, value: Raw | None) -> None:
     """An assignment that was given up has finished after all, and nobody else was heard of."""
     assignment = core.assignments.get(task.id)
     if assignment is not None:
-        worker = core.workers.get(assignment.worker)
+        tell_to_stop(core, assignment, StopReason.SUPERSEDED)
         take(core, assignment, ghost=True)
         core.close_attempt(assignment, Outcome.SUPERSEDED)
-        if worker is not None:
-            why = StopReason.SUPERSEDED.value
-            core.tell(worker, Revoke(task.id, assignment.fence, why, STOP_MS))
     _conclude(core, task, Trigger.LATE_RESULT, value)
 
 
@@ -54,7 +51,7 @@ def _conclude(core: Core, task: Task, trigger: Trigger, value: Raw | None) -> No
     task.error = None
     task.stop_reason = None
     core.move(task, trigger, State.SUCCEEDED)
-    core.announce_state(task, after_commit=True)
+    core.announce_state(task)
 
 
 def fail(core: Core, assignment: Assignment, error: ResultError) -> None:
@@ -78,10 +75,21 @@ def stop(core: Core, assignment: Assignment, reason: StopReason) -> None:
     core.move(task, Trigger.STOP, State.STOPPING)
     assignment.stop_due = core.hearing + STOP_MS
     core.timers.after(assignment.stop_due, Due.STOP, task.id, assignment.fence)
+    tell_to_stop(core, assignment, reason)
+    core.announce_state(task)
+
+
+def cancel_held(core: Core, task: Task) -> None:
+    """Have a task that a worker has end as cancelled, whatever it was being stopped for."""
+    if task.state is not State.STOPPING or task.stop_reason is not StopReason.CANCELLED:
+        stop(core, core.assignments[task.id], StopReason.CANCELLED)
+
+
+def tell_to_stop(core: Core, assignment: Assignment, reason: StopReason) -> None:
+    """Tell the worker to stop; it may be told again."""
     worker = core.workers.get(assignment.worker)
     if worker is not None:
-        core.tell(worker, Revoke(task.id, assignment.fence, reason.value, STOP_MS))
-    core.announce_state(task)
+        core.tell(worker, Revoke(assignment.task, assignment.fence, reason.value, STOP_MS))
 
 
 def stopped(
@@ -102,7 +110,7 @@ def stopped(
         _try_again(core, task, Trigger.STOPPED, ResultError("Timeout", text))
     else:
         core.move(task, Trigger.STOPPED, State.CANCELLED)
-        core.announce_state(task, after_commit=True)
+        core.announce_state(task)
 
 
 def hand_back(
@@ -144,11 +152,12 @@ def lose(core: Core, assignment: Assignment, *, ghost: bool) -> None:
             f"{task.losses} workers were lost while they ran it; the last: {assignment.worker}",
         )
         core.move(task, Trigger.LOSE_WORKER, State.DEAD)
-        core.announce_state(task, after_commit=True)
+        core.announce_state(task)
         return
     _hand_over(core, assignment, StopReason.LOST)
     core.move(task, Trigger.LOSE_WORKER, State.READY)
     core.enqueue(task)
+    core.watch_start(task)
     core.announce_state(task)
 
 
@@ -177,13 +186,31 @@ def hear(core: Core, assignment: Assignment) -> None:
         return
     assignment.heard = True
     assignment.heard_at = core.hearing
+    if core.tasks[assignment.task].state is State.ASSIGNED:
+        # Else it was to be stopped before it was heard of.
+        _run(core, assignment, Trigger.HEARD)
+
+
+def remember(core: Core, worker: Worker, task: Task, fence: int) -> None:
+    """The worker runs a ready task by an assignment that was not on the disk before a crash."""
+    attempt = Attempt(task.id, fence, task.attempt + 1, worker.id, core.now.wall)
+    assignment = Assignment(task.id, fence, worker.id, attempt, task.rev)
+    # Which one it was given is forgotten too.
+    assignment.rev_seen = 1
+    core.assignments[task.id] = worker.held[task.id] = assignment
+    task.fence, task.attempt, task.worker = fence, attempt.n, worker.id
+    assignment.heard = True
+    assignment.heard_at = core.hearing
+    _run(core, assignment, Trigger.REMEMBER)
+    if worker.beats:
+        watch_lease(core, assignment, core.hearing + core.profile.lease_ms)
+
+
+def _run(core: Core, assignment: Assignment, trigger: Trigger) -> None:
     task = core.tasks[assignment.task]
-    if task.state is not State.ASSIGNED:
-        # It was to be stopped before it was heard of, or it is from before a restart.
-        return
     task.started_at = assignment.attempt.started_at = core.now.wall
     core.handovers.pop(task.id, None)
-    core.move(task, Trigger.HEARD, State.RUNNING)
+    core.move(task, trigger, State.RUNNING)
     core.save_attempt(assignment.attempt)
     if task.spec.timeout_ms is not None:
         due = core.hearing + task.spec.timeout_ms
@@ -209,16 +236,16 @@ def lease_over(core: Core, assignment: Assignment) -> None:
     if assignment.lease_due > core.hearing:
         watch_lease(core, assignment)
         return
-    worker = core.workers.get(assignment.worker)
-    if worker is not None:
-        why = StopReason.LOST.value
-        core.tell(worker, Revoke(assignment.task, assignment.fence, why, STOP_MS))
+    tell_to_stop(core, assignment, StopReason.LOST)
     lose(core, assignment, ghost=True)
 
 
 def backoff_ms(retry: Retry, failures: int, task_id: str) -> int:
     """Return the wait after so many failures, its chance a hash so that nothing else decides it."""
-    full = min(float(retry.max_ms), retry.initial_ms * retry.factor ** (failures - 1))
+    try:
+        full = min(float(retry.max_ms), retry.initial_ms * retry.factor ** (failures - 1))
+    except OverflowError:
+        full = float(retry.max_ms)
     digest = blake2b(f"{task_id}:{failures}".encode(), digest_size=8).digest()
     chance = int.from_bytes(digest, "big") / 2**64
     return round(full * (1 - retry.jitter * chance))
@@ -230,7 +257,7 @@ def _try_again(core: Core, task: Task, trigger: Trigger, error: ResultError) -> 
     retry = task.spec.retry
     if not error.retry or task.failures >= retry.max_attempts:
         core.move(task, trigger, State.DEAD)
-        core.announce_state(task, after_commit=True)
+        core.announce_state(task)
         return
     wait = error.after_ms
     if wait is None:

@@ -20,6 +20,7 @@ from callboard_scheduler.records import Outcome, Progress, Task
 
 #: How long a worker that rejected a task is given no other, unless it says how long itself.
 _REJECT_HOLD_MS: Final = 1_000
+_LONGEST_HOLD_MS: Final = 86_400_000
 #: What a worker says when it does not know a task's name.
 UNKNOWN_NAME: Final = "unknown name"
 
@@ -67,13 +68,15 @@ def _reject(core: Core, worker: Worker, message: wire.Reject) -> None:
         worker.unknown.add(core.tasks[message.id].spec.name)
         worker.fitting.clear()
     else:
-        attendance.hold(core, worker, message.after_ms or _REJECT_HOLD_MS, own=True)
+        span = message.after_ms if message.after_ms > 0 else _REJECT_HOLD_MS
+        attendance.hold(core, worker, min(span, _LONGEST_HOLD_MS), own=True)
     ending.hand_back(core, assignment, Outcome.REJECTED, ghost=False)
 
 
 def _progress(core: Core, worker: Worker, message: wire.ProgressReport) -> None:
     assignment = _named(core, worker, message.id, message.f)
-    if assignment is None or message.s <= assignment.progress_s:
+    # Whoever does not count its reports is taken at its last word.
+    if assignment is None or (message.s and message.s <= assignment.progress_s):
         return
     assignment.progress_s = message.s
     task = core.tasks[message.id]
@@ -138,14 +141,16 @@ def _released(core: Core, worker: Worker, message: wire.Released) -> None:
 def _heartbeat(core: Core, worker: Worker, message: wire.Heartbeat) -> None:
     if not worker.beats:
         worker.beats = True
-        attendance.watch_silence(core, worker)
+        attendance.begin_watch(core, worker)
     stop, named = [], set()
     ghosts: dict[int, str] = {}
+    current = 0
     for task_id, fence in message.run:
         named.add(task_id)
         assignment = worker.held.get(task_id)
         if assignment is not None and assignment.fence == fence:
             ending.hear(core, assignment)
+            current += 1
         else:
             stop.append((task_id, fence))
             ghosts[fence] = task_id
@@ -161,8 +166,7 @@ def _heartbeat(core: Core, worker: Worker, message: wire.Heartbeat) -> None:
     for assignment in worker.held.values():
         if assignment.heard and assignment.rev_seen < assignment.rev_sent:
             core.tell(worker, update_message(core, core.tasks[assignment.task], assignment))
-    worker.ghosts = ghosts
-    worker.elsewhere = max(0, worker.cap - message.free - len(message.run))
+    attendance.count_slots(core, worker, message.free, ghosts, current)
     core.tell(worker, wire.HeartbeatAck(message.n, stop, lost))
     stand(core, worker)
 
@@ -191,7 +195,7 @@ def _capacity(core: Core, worker: Worker, message: wire.Capacity) -> None:
 
 
 def _bye(core: Core, worker: Worker, message: wire.Bye) -> None:
-    attendance.forget(core, worker)
+    attendance.say_goodbye(core, worker)
 
 
 def _lay_ghost(core: Core, worker: Worker, fence: int) -> None:

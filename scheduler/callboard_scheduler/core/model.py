@@ -9,7 +9,7 @@ the end of the step by :mod:`assigning`.
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -40,6 +40,13 @@ class Handover(NamedTuple):
     since: int
 
 
+class Ended(NamedTuple):
+    """How a task that is not live any more has ended."""
+
+    state: State
+    gen: int
+
+
 class Core:
     """One app's tasks, queues, workers and schedules."""
 
@@ -64,11 +71,12 @@ class Core:
         self.unique: dict[str, str] = {}
         #: Blocked task to the tasks it waits for, and the reverse.
         self.blockers: dict[str, set[str]] = {}
-        self.dependents: dict[str, set[str]] = {}
+        #: Not a set, whose order would not be the same in every process.
+        self.dependents: dict[str, dict[str, None]] = {}
         self.handovers: dict[str, Handover] = {}
         #: Schedule to its ticks' tasks that are not finished.
         self.ticks: dict[str, dict[str, Task]] = {}
-        self.finished: OrderedDict[str, State] = OrderedDict()
+        self.finished: OrderedDict[str, Ended] = OrderedDict()
         self.refused_messages = 0
         #: While the store does not take what is decided, nothing new is given out.
         self.suspended = False
@@ -82,8 +90,12 @@ class Core:
         self._dirty: dict[str, tuple[Task, bool]] = {}
         self._changes: list[Change] = []
         self._actions: list[Action] = []
+        #: Tasks that have ended, each with one that waited for it and has not been told.
+        self._ended: deque[tuple[Task, str]] = deque()
+        self._telling = False
         self._fence = 0
         self._said = 0
+        self._session = 0
 
     # A step
 
@@ -135,14 +147,20 @@ class Core:
         )
 
     def announce_state(self, task: Task, *, after_commit: bool = False) -> None:
-        """Publish the task's state, or its result once it is finished."""
-        event = "result" if task.state in TERMINAL else "state"
-        self.announce(task, event, summary(task), after_commit=after_commit)
+        """Publish the task's state, or its result once it is finished and that is on the disk."""
+        finished = task.state in TERMINAL
+        event = "result" if finished else "state"
+        self.announce(task, event, summary(task), after_commit=after_commit or finished)
 
     def next_fence(self) -> int:
         """Return a fence above all that were ever given out."""
         self._fence += 1
         return self.term * FENCES_PER_TERM + self._fence
+
+    def next_session(self) -> int:
+        """Return a number that no session of any worker had before in this term."""
+        self._session += 1
+        return self._session
 
     # Places
 
@@ -189,24 +207,35 @@ class Core:
         else:
             self.move(task, trigger, State.READY)
             self.enqueue(task)
+        self.watch_start(task)
+
+    def watch_start(self, task: Task) -> None:
+        """Let a waiting task expire once it must not be started any more."""
+        start_by = task.spec.start_by
+        if start_by is None:
+            return
+        if start_by <= self.now.wall:
+            self.move(task, Trigger.EXPIRE, State.EXPIRED)
+        else:
+            self.timers.at(start_by, Due.START_BY, task.id)
 
     def enqueue(self, task: Task) -> None:
         """Put a ready task into its queue, in place of any entry it has there."""
-        self.queue(task.spec.queue).put(task, self.ready.stamp(task.id))
+        self.queue(task.spec.queue).put(task, self.ready)
         self.offered[task.id] = None
 
     def block(self, task_id: str, blockers: set[str]) -> None:
         """Let a task wait for others."""
         self.blockers[task_id] = blockers
         for blocker in blockers:
-            self.dependents.setdefault(blocker, set()).add(task_id)
+            self.dependents.setdefault(blocker, {})[task_id] = None
 
     def unblock(self, task_id: str) -> None:
         """Let a task wait for no others any more."""
         for blocker in self.blockers.pop(task_id, ()):
             dependents = self.dependents.get(blocker)
             if dependents is not None:
-                dependents.discard(task_id)
+                dependents.pop(task_id, None)
                 if not dependents:
                     del self.dependents[blocker]
 
@@ -246,10 +275,11 @@ class Core:
         if after not in WAITING:
             self.tidy(queue)
         held = after in HELD
-        if spec.limit_key is not None and (before in HELD) is not held:
-            limit = self.limits.setdefault(spec.limit_key, Limit())
-            limit.held += 1 if held else -1
-            if not held:
+        if spec.limit_key is not None:
+            if (before in HELD) is not held:
+                limit = self.limits.setdefault(spec.limit_key, Limit(self.ready))
+                limit.held += 1 if held else -1
+            if before is State.READY or (before in HELD and not held):
                 self.loosened[spec.limit_key] = None
 
     def _retire(self, task: Task) -> None:
@@ -263,16 +293,25 @@ class Core:
             del ticks[task.id]
             if not ticks:
                 del self.ticks[task.spec.schedule]
-        self.finished[task.id] = task.state
+        self.finished[task.id] = Ended(task.state, task.gen)
         if len(self.finished) > _FINISHED_KEPT:
             self.finished.popitem(last=False)
         self._give_up_key(task)
         self.unblock(task.id)
-        for dependent_id in self.dependents.pop(task.id, ()):
-            self._lose_blocker(self.tasks[dependent_id], task)
+        self._ended.extend((task, each) for each in self.dependents.pop(task.id, ()))
+        if self._telling:
+            return
+        # Not one within the other: a chain may be longer than the stack is deep.
+        self._telling = True
+        while self._ended:
+            self._lose_blocker(*self._ended.popleft())
+        self._telling = False
 
-    def _lose_blocker(self, dependent: Task, blocker: Task) -> None:
-        blockers = self.blockers[dependent.id]
+    def _lose_blocker(self, blocker: Task, dependent_id: str) -> None:
+        dependent = self.tasks.get(dependent_id)
+        blockers = self.blockers.get(dependent_id)
+        if dependent is None or blockers is None:
+            return
         blockers.discard(blocker.id)
         # What a schedule lets wait for its earlier tick only wants that one out of the way.
         wanted = blocker.id in dependent.spec.after
@@ -282,7 +321,7 @@ class Core:
                 "DependencyFailed", f"task {blocker.id}, named in after, is {blocker.state.value}"
             )
             self.move(dependent, Trigger.DEPENDENCY_FAILED, State.CANCELLED)
-            self.announce_state(dependent, after_commit=True)
+            self.announce_state(dependent)
         elif not blockers:
             del self.blockers[dependent.id]
             self.place(dependent, Trigger.DEPENDENCIES_MET)

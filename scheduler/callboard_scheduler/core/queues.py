@@ -4,14 +4,18 @@ A queue has a lane for each kind of task that only the same workers can run: sam
 target. A worker that asks is given the best head of the lanes that fit it, so a task nobody can
 run never stands in another's way, and a choice costs the number of lanes, not of tasks.
 
-Entries are never searched for: one that is not ready any more, or that was put in anew, is
-skipped when it comes to the head of its lane.
+Entries are never searched for: one that is not ready any more, or that was put in anew, is void.
+It is thrown away when it comes to the head, or with all others when they are most of a heap.
+
+A task whose limit is reached is set aside, so that it stands in nobody's way. When there is room
+again the first of each kind is put back, and the next once that one is out of the way: whoever
+waits for a limit costs nothing while it is full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
 import msgspec
@@ -23,8 +27,10 @@ from callboard_scheduler.states import LIVE, WAITING, State
 #: ``(-priority, seq, task id, stamp)``: the order of a heap is the order of assignment.
 Entry = tuple[int, int, str, int]
 
-#: The task of this id if it exists.
-Tasks = dict[str, Task]
+#: From how many entries or lanes on the void ones among them are looked for.
+_SWEPT_FROM: Final = 64
+#: How many kinds of task a worker's fitness for is remembered.
+_FITTING_KEPT: Final = 1_024
 
 
 class LaneKey(NamedTuple):
@@ -36,21 +42,74 @@ class LaneKey(NamedTuple):
     labels: bytes
 
 
+class Ready:
+    """Which entry is a task's current one."""
+
+    __slots__ = ("_last", "stamps")
+
+    def __init__(self) -> None:
+        self._last = 0
+        self.stamps: dict[str, int] = {}
+
+    def stamp(self, task_id: str) -> int:
+        """Return a new stamp: every earlier entry of the task is void."""
+        self._last += 1
+        self.stamps[task_id] = self._last
+        return self._last
+
+    def void(self, task_id: str) -> None:
+        """Void the task's entry, if it has one."""
+        self.stamps.pop(task_id, None)
+
+
+class Entries:
+    """Tasks of one kind, best first."""
+
+    __slots__ = ("_bound", "_heap", "_ready")
+
+    def __init__(self, ready: Ready) -> None:
+        self._ready = ready
+        self._heap: list[Entry] = []
+        self._bound = _SWEPT_FROM
+
+    def put(self, task: Task) -> None:
+        """Take in a task; any other entry of it is void from now on."""
+        stamp = self._ready.stamp(task.id)
+        heappush(self._heap, (-task.spec.priority, task.seq, task.id, stamp))
+        if len(self._heap) > self._bound:
+            stamps = self._ready.stamps
+            self._heap = [entry for entry in self._heap if stamps.get(entry[2]) == entry[3]]
+            heapify(self._heap)
+            self._bound = 2 * len(self._heap) + _SWEPT_FROM
+
+    def head(self) -> Entry | None:
+        """Return the first entry that is not void, None if there is none."""
+        heap, stamps = self._heap, self._ready.stamps
+        while heap:
+            entry = heap[0]
+            if stamps.get(entry[2]) == entry[3]:
+                return entry
+            heappop(heap)
+        return None
+
+
 class Lane:
     """Ready tasks that only the same workers can run, best first."""
 
     __slots__ = ("entries", "key", "spec")
 
-    def __init__(self, key: LaneKey, spec: Spec) -> None:
+    def __init__(self, key: LaneKey, spec: Spec, ready: Ready) -> None:
         self.key = key
         #: Of any task in it: what fits one fits all.
         self.spec = spec
-        self.entries: list[Entry] = []
+        self.entries = Entries(ready)
 
     def fits(self, worker: Worker) -> bool:
         """Whether the worker can run what is in the lane."""
         fits = worker.fitting.get(self.key)
         if fits is None:
+            if len(worker.fitting) >= _FITTING_KEPT:
+                worker.fitting.clear()
             fits = worker.fitting[self.key] = worker.fits(self.spec)
         return fits
 
@@ -58,7 +117,7 @@ class Lane:
 class Queue:
     """One queue: its lanes, who serves it, and how much waits in it."""
 
-    __slots__ = ("_own", "_shared", "busy", "counts", "idle", "name", "paused")
+    __slots__ = ("_bound", "_lanes", "_own", "_shared", "busy", "counts", "idle", "name", "paused")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -71,6 +130,8 @@ class Queue:
         self._shared: dict[LaneKey, Lane] = {}
         #: Lanes for one named worker: none of the others needs to look at them.
         self._own: dict[str, dict[LaneKey, Lane]] = {}
+        self._lanes = 0
+        self._bound = _SWEPT_FROM
 
     @property
     def waiting(self) -> int:
@@ -90,14 +151,26 @@ class Queue:
         if after in counts:
             counts[after] += 1
 
-    def put(self, task: Task, stamp: int) -> Lane:
-        """Take in a ready task; an entry with an older stamp of it is void from now on."""
+    def put(self, task: Task, ready: Ready) -> None:
+        """Take in a ready task; any other entry of it is void from now on."""
         key = lane_key(task.spec)
-        lanes = self._shared if key.worker is None else self._own.setdefault(key.worker, {})
+        lanes = self._shared if key.worker is None else self._own.get(key.worker, {})
         lane = lanes.get(key)
         if lane is None:
-            lane = lanes[key] = Lane(key, task.spec)
-        heappush(lane.entries, (-task.spec.priority, task.seq, task.id, stamp))
+            lane = self._open(Lane(key, task.spec, ready))
+        lane.entries.put(task)
+
+    def _open(self, lane: Lane) -> Lane:
+        if self._lanes >= self._bound:
+            own = (lane for lanes in self._own.values() for lane in lanes.values())
+            for each in (*self._shared.values(), *own):
+                if each.entries.head() is None:
+                    self.discard(each)
+            self._bound = 2 * self._lanes + _SWEPT_FROM
+        key = lane.key
+        lanes = self._shared if key.worker is None else self._own.setdefault(key.worker, {})
+        lanes[key] = lane
+        self._lanes += 1
         return lane
 
     def lanes_for(self, worker: Worker) -> Iterator[Lane]:
@@ -112,72 +185,69 @@ class Queue:
     def discard(self, lane: Lane) -> None:
         """Forget an empty lane."""
         worker = lane.key.worker
-        if worker is None:
-            self._shared.pop(lane.key, None)
-            return
-        lanes = self._own.get(worker, {})
-        lanes.pop(lane.key, None)
-        if not lanes:
-            self._own.pop(worker, None)
+        lanes = self._shared if worker is None else self._own[worker]
+        del lanes[lane.key]
+        self._lanes -= 1
+        if worker is not None and not lanes:
+            del self._own[worker]
 
 
-class Ready:
-    """Which entry of a lane is a task's current one."""
+class _Group:
+    """Set aside tasks of one lane and one limit, and the one of them that was let go."""
 
-    __slots__ = ("_last", "stamps")
+    __slots__ = ("entries", "let_go", "limit")
 
-    def __init__(self) -> None:
-        self._last = 0
-        self.stamps: dict[str, int] = {}
-
-    def stamp(self, task_id: str) -> int:
-        """Return a new stamp: every earlier entry of the task is void."""
-        self._last += 1
-        self.stamps[task_id] = self._last
-        return self._last
-
-    def void(self, task_id: str) -> None:
-        """Void the task's entry, if it has one."""
-        self.stamps.pop(task_id, None)
-
-    def head(self, lane: Lane, tasks: Tasks) -> Task | None:
-        """Return the first task of the lane, having thrown away what is void before it."""
-        entries, stamps = lane.entries, self.stamps
-        while entries:
-            _, _, task_id, stamp = entries[0]
-            if stamps.get(task_id) == stamp:
-                return tasks[task_id]
-            heappop(entries)
-        return None
+    def __init__(self, ready: Ready, limit: int) -> None:
+        self.limit = limit
+        self.entries = Entries(ready)
+        self.let_go: tuple[str, int] | None = None
 
 
 class Limit:
     """Tasks of one limit key: how many are held, and who waits for them to be fewer."""
 
-    __slots__ = ("held", "waiting")
+    __slots__ = ("_groups", "_ready", "held")
 
-    def __init__(self) -> None:
+    def __init__(self, ready: Ready) -> None:
+        self._ready = ready
         self.held = 0
-        #: By the limit that they were submitted with, which need not be the same for all.
-        self.waiting: dict[int, list[Entry]] = {}
+        #: By queue, lane, and the limit that they were submitted with, which may differ.
+        self._groups: dict[tuple[str, LaneKey, int], _Group] = {}
 
-    def wait(self, task: Task, stamp: int) -> None:
+    @property
+    def vacant(self) -> bool:
+        """Whether nothing is lost by forgetting it."""
+        return not self.held and not self._groups
+
+    def wait(self, task: Task) -> None:
         """Set a ready task aside until fewer are held."""
-        entry = (-task.spec.priority, task.seq, task.id, stamp)
-        heappush(self.waiting.setdefault(task.spec.limit, []), entry)
+        spec = task.spec
+        key = (spec.queue, lane_key(spec), spec.limit)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group(self._ready, spec.limit)
+        group.entries.put(task)
 
-    def release(self, ready: Ready) -> str | None:
-        """Take off the best task that may run now, None if there is none."""
-        best: int | None = None
-        for limit in list(self.waiting):
-            entries = self.waiting[limit]
-            while entries and ready.stamps.get(entries[0][2]) != entries[0][3]:
-                heappop(entries)
-            if not entries:
-                del self.waiting[limit]
-            elif self.held < limit and (best is None or entries[0] < self.waiting[best][0]):
-                best = limit
-        return heappop(self.waiting[best])[2] if best is not None else None
+    def release(self) -> list[str]:
+        """Return whom to put back into their lanes, of each group one at a time."""
+        stamps = self._ready.stamps
+        free: list[str] = []
+        for key, group in list(self._groups.items()):
+            if group.let_go is not None and stamps.get(group.let_go[0]) == group.let_go[1]:
+                continue
+            group.let_go = None
+            head = group.entries.head()
+            if head is None:
+                del self._groups[key]
+            elif self.held < group.limit:
+                free.append(head[2])
+        return free
+
+    def let_go(self, task: Task) -> None:
+        """Note that a task which waited is in its lane again."""
+        spec = task.spec
+        group = self._groups[spec.queue, lane_key(spec), spec.limit]
+        group.let_go = (task.id, self._ready.stamps[task.id])
 
 
 _NO_LABELS: Final = b""

@@ -7,7 +7,7 @@ is granted is answered once its changes survive a power cut.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -49,8 +49,11 @@ def submit(core: Core, event: Submit) -> None:
     """Take in all of the tasks, or none."""
     try:
         _check_backlog(core, event.tasks)
+        keys: dict[str, str] = {}
         for place, new in enumerate(event.tasks):
-            _check(core, new, event.known, place if len(event.tasks) > 1 else None)
+            path = f"batch[{place}]." if len(event.tasks) > 1 else ""
+            _check_key(core, new, keys)
+            _check_after(core, new, event.known, path)
     except SchedulerError as error:
         core.answer(event.ticket, error)
         return
@@ -68,21 +71,46 @@ def _check_backlog(core: Core, tasks: Any) -> None:
             raise BacklogFull(core.max_backlog)
 
 
-def _check(core: Core, new: NewTask, known: Mapping[str, State], place: int | None) -> None:
+def _check_key(core: Core, new: NewTask, keys: dict[str, str]) -> None:
+    """Refuse a unique key that is taken; ``keys`` are those of the tasks before it in the batch."""
+    key = new.spec.unique_key
+    if key is None:
+        return
+    holder = core.unique.get(key) or keys.get(key)
+    if holder is None:
+        keys[key] = new.id
+    elif new.on_conflict is OnConflict.ERROR:
+        raise Conflict(holder, f"has the unique_key {key!r} already")
+
+
+def _check_after(core: Core, new: NewTask, known: Mapping[str, State], path: str) -> None:
     spec = new.spec
-    if new.on_conflict is OnConflict.ERROR and spec.unique_key is not None:
-        existing = core.unique.get(spec.unique_key)
-        if existing is not None:
-            raise Conflict(existing, f"has the unique_key {spec.unique_key!r} already")
     for other in spec.after:
         if other in core.tasks:
             continue
-        state = core.finished.get(other) or known.get(other)
+        ended = core.finished.get(other)
+        state = ended.state if ended is not None else known.get(other)
         if state is None:
-            field = "after" if place is None else f"batch[{place}].after"
-            raise BadField(field, f"expected ids of tasks, but there is no task {other!r}")
+            raise BadField(f"{path}after", f"expected ids of tasks, but there is no task {other!r}")
         if state in BAD:
             raise Conflict(other, f"is {state.value}, so nothing can run after it")
+    if new.on_conflict is OnConflict.REPLACE and spec.unique_key is not None:
+        _check_circle(core, core.unique.get(spec.unique_key), spec.after, path)
+
+
+def _check_circle(core: Core, task_id: str | None, after: Iterable[str], path: str = "") -> None:
+    """Refuse to let a task wait for others of which one waits for it."""
+    seen: set[str] = set()
+    left = list(after)
+    while left:
+        other = left.pop()
+        if other == task_id:
+            raise BadField(
+                f"{path}after", f"expected tasks that do not wait for {task_id} themselves"
+            )
+        if other not in seen:
+            seen.add(other)
+            left += core.blockers.get(other, ())
 
 
 def take_in(core: Core, new: NewTask, known: Mapping[str, State]) -> Submitted:
@@ -94,11 +122,12 @@ def take_in(core: Core, new: NewTask, known: Mapping[str, State]) -> Submitted:
         if new.on_conflict is OnConflict.KEEP:
             return existing.id, existing.state
         if existing.state not in HELD:
+            tick = existing.spec
+            spec = msgspec.structs.replace(spec, schedule=tick.schedule, fire_at=tick.fire_at)
             _respecify(core, existing, spec, timed=True)
             return existing.id, existing.state
         del core.unique[spec.unique_key or ""]
-        if existing.state is not State.STOPPING:
-            ending.stop(core, core.assignments[existing.id], StopReason.CANCELLED)
+        ending.cancel_held(core, existing)
     core.seq += 1
     task = Task(new.id, spec, State.READY, core.seq, core.now.wall, run_at=spec.run_at or 0)
     blockers = {other for other in spec.after if other in core.tasks}
@@ -119,8 +148,7 @@ def admit(core: Core, task: Task, blockers: set[str]) -> None:
         core.timers.at(task.run_at, Due.RUN_AT, task.id)
     elif task.state is State.READY:
         core.enqueue(task)
-    if task.spec.start_by is not None:
-        core.timers.at(task.spec.start_by, Due.START_BY, task.id)
+    core.watch_start(task)
     core.announce_state(task)
 
 
@@ -131,17 +159,11 @@ def revoked(core: Core, event: Revoked) -> None:
         if task is None:
             continue
         assignment = core.assignments.get(task_id)
-        if assignment is not None:
-            worker = core.workers.get(assignment.worker)
-            ending.take(core, assignment, ghost=True)
-            if worker is not None:
-                why = StopReason.CANCELLED.value
-                core.tell(worker, wire.Revoke(task_id, assignment.fence, why, ending.STOP_MS))
-        if task.state in HELD:
-            task.state = State.STOPPING
-            core.move(task, Trigger.STOPPED, State.CANCELLED)
-        else:
+        if assignment is None:
             core.move(task, Trigger.CANCEL, State.CANCELLED)
+        else:
+            ending.cancel_held(core, task)
+            ending.stopped(core, assignment, ghost=True)
 
 
 def cancel(core: Core, event: Cancel) -> None:
@@ -150,12 +172,17 @@ def cancel(core: Core, event: Cancel) -> None:
     if task is None:
         core.answer(event.ticket, _gone(core, event.task))
         return
-    if task.state not in HELD:
-        core.move(task, Trigger.CANCEL, State.CANCELLED)
-        core.announce_state(task, after_commit=True)
-    elif task.state is not State.STOPPING or task.stop_reason is not StopReason.CANCELLED:
-        ending.stop(core, core.assignments[task.id], StopReason.CANCELLED)
+    end(core, task)
     core.answer(event.ticket, copy.copy(task), after_commit=True)
+
+
+def end(core: Core, task: Task) -> None:
+    """Cancel a live task, or begin to."""
+    if task.state in HELD:
+        ending.cancel_held(core, task)
+    else:
+        core.move(task, Trigger.CANCEL, State.CANCELLED)
+        core.announce_state(task)
 
 
 def change(core: Core, event: Change) -> None:
@@ -169,12 +196,12 @@ def change(core: Core, event: Change) -> None:
     if holder is not None and holder != task.id:
         core.answer(event.ticket, Conflict(holder, f"has the unique_key {key!r} already"))
         return
-    for other in event.fields.get("after", ()):
-        if other not in core.tasks and core.finished.get(other) is not State.SUCCEEDED:
-            error = BadField("after", f"expected ids of tasks not finished; {other!r} is not one")
-            core.answer(event.ticket, error)
-            return
     spec = msgspec.structs.replace(task.spec, **event.fields)
+    try:
+        _check_new_after(core, task, spec.after)
+    except SchedulerError as error:
+        core.answer(event.ticket, error)
+        return
     timed = "run_at" in event.fields
     assignment = core.assignments.get(task.id)
     if assignment is None:
@@ -184,20 +211,33 @@ def change(core: Core, event: Change) -> None:
     core.answer(event.ticket, copy.copy(task), after_commit=True)
 
 
+def _check_new_after(core: Core, task: Task, after: Sequence[str]) -> None:
+    if after == task.spec.after:
+        return
+    if task.state in HELD:
+        raise Conflict(task.id, f"is {task.state.value}, so its after cannot be changed any more")
+    for other in after:
+        ended = core.finished.get(other)
+        if other not in core.tasks and (ended is None or ended.state is not State.SUCCEEDED):
+            raise BadField("after", f"expected ids of tasks not finished; {other!r} is not one")
+    _check_circle(core, task.id, after)
+
+
 def _respecify(core: Core, task: Task, spec: Spec, *, timed: bool) -> None:
     """Let a waiting task wait anew, by another spec; ``timed`` if for another time."""
+    # What a schedule lets it wait for is not the spec's.
+    blockers = core.blockers.get(task.id, set()).difference(task.spec.after)
     core.respecify(task, spec)
     if timed:
         task.run_at = spec.run_at or 0
     core.unblock(task.id)
-    blockers = {other for other in spec.after if other in core.tasks} - {task.id}
+    blockers.update(other for other in spec.after if other in core.tasks)
     if blockers:
         core.move(task, Trigger.UPDATE, State.BLOCKED)
         core.block(task.id, blockers)
+        core.watch_start(task)
     else:
         core.place(task, Trigger.UPDATE)
-    if spec.start_by is not None:
-        core.timers.at(spec.start_by, Due.START_BY, task.id)
     core.save(task, whole=True)
     core.announce_state(task, after_commit=True)
 
@@ -206,6 +246,7 @@ def _respecify_held(
     core: Core, task: Task, spec: Spec, assignment: Assignment, *, timed: bool
 ) -> None:
     """Change a task in a worker's hands; it is taken from one that may not have it any more."""
+    renamed = spec.name != task.spec.name
     core.respecify(task, spec)
     core.save(task, whole=True)
     later = timed and (spec.run_at or 0) > core.now.wall
@@ -215,7 +256,7 @@ def _respecify_held(
     fits = worker is not None and spec.queue in worker.queues and worker.fits(spec)
     if task.state is State.STOPPING:
         return
-    if later or not fits:
+    if later or renamed or not fits:
         ending.stop(core, assignment, StopReason.MOVED)
     elif worker is not None:
         assignment.rev_sent = task.rev
@@ -251,6 +292,13 @@ def requeue(core: Core, event: Requeue) -> None:
     if key is not None and key in core.unique:
         core.answer(event.ticket, Conflict(core.unique[key], f"has the unique_key {key!r} now"))
         return
+    ended = core.finished.get(task.id)
+    if ended is not None and ended.gen > task.gen:
+        core.answer(event.ticket, Conflict(task.id, "was begun anew meanwhile"))
+        return
+    if task.spec.start_by is not None and task.spec.start_by <= core.now.wall:
+        # Whoever asks for it now does not mind.
+        task.spec = msgspec.structs.replace(task.spec, start_by=None)
     task.gen += 1
     task.failures = task.losses = task.run_at = 0
     task.worker = task.error = task.result = task.progress = task.finished_at = None
@@ -286,7 +334,7 @@ def drain_worker(core: Core, event: DrainWorker) -> None:
 
 
 def _gone(core: Core, task_id: str) -> SchedulerError:
-    state = core.finished.get(task_id)
-    if state is None:
+    ended = core.finished.get(task_id)
+    if ended is None:
         return NoSuchTask(task_id)
-    return Conflict(task_id, f"has finished ({state.value})")
+    return Conflict(task_id, f"has finished ({ended.state.value})")

@@ -11,7 +11,7 @@ from callboard_scheduler.core.ending import STOP_MS, watch_lease
 from callboard_scheduler.core.model import Core
 from callboard_scheduler.core.timers import Due
 from callboard_scheduler.core.workers import Assignment, Worker
-from callboard_scheduler.records import Attempt, StopReason, Task
+from callboard_scheduler.records import Attempt, Overlap, StopReason, Task
 from callboard_scheduler.states import HELD, State, Trigger
 from callboard_scheduler.stores import Loaded
 
@@ -21,6 +21,8 @@ def restore(core: Core, loaded: Loaded) -> None:
     core.seq = loaded.seq
     for name in loaded.paused_queues:
         core.queue(name).paused = True
+    for schedule in loaded.schedules:
+        scheduling.restore(core, schedule)
     attempts = {(attempt.task, attempt.fence): attempt for attempt in loaded.attempts}
     blocked = []
     for task in loaded.tasks:
@@ -36,10 +38,11 @@ def restore(core: Core, loaded: Loaded) -> None:
             core.enqueue(task)
         if task.spec.start_by is not None:
             core.timers.at(task.spec.start_by, Due.START_BY, task.id)
-    for task in blocked:
-        _restore_blocked(core, task)
-    for schedule in loaded.schedules:
-        scheduling.restore(core, schedule)
+    free = [task for task in blocked if not _restore_blockers(core, task)]
+    # Only now, for with one that expires here all that wait for it have to end.
+    for task in free:
+        core.place(task, Trigger.DEPENDENCIES_MET)
+        core.announce_state(task)
 
 
 def _restore_held(core: Core, task: Task, attempt: Attempt | None) -> None:
@@ -50,6 +53,8 @@ def _restore_held(core: Core, task: Task, attempt: Attempt | None) -> None:
     assignment.recovering = True
     assignment.heard = task.state is not State.ASSIGNED
     assignment.heard_at = core.hearing
+    # An update may have been stored and not been sent any more.
+    assignment.rev_seen = 1
     core.assignments[task.id] = assignment
     worker = core.workers.get(worker_id)
     if worker is None:
@@ -67,18 +72,22 @@ def _restore_held(core: Core, task: Task, attempt: Attempt | None) -> None:
         core.timers.after(due, Due.TIMEOUT, task.id, task.fence)
 
 
-def _restore_blocked(core: Core, task: Task) -> None:
-    """Find again what a task waits for; what has finished well meanwhile is not live any more.
+def _restore_blockers(core: Core, task: Task) -> bool:
+    """Find again what a task waits for; whether there is anything left of it.
 
     A task named in ``after`` that ended badly would have taken this one along in the same
     commit. What a schedule lets wait for an earlier tick waits for whatever is left of those.
     """
     blockers = {other for other in task.spec.after if other in core.tasks}
-    if task.spec.schedule is not None and not task.spec.after:
-        blockers = {
-            other.id for other in core.ticks[task.spec.schedule].values() if other.seq < task.seq
-        }
+    schedule = task.spec.schedule
+    if schedule is not None and _queues(core, schedule):
+        ticks = core.ticks[schedule].values()
+        blockers.update(other.id for other in ticks if other.seq < task.seq)
     if blockers:
         core.block(task.id, blockers)
-    else:
-        core.place(task, Trigger.DEPENDENCIES_MET)
+    return bool(blockers)
+
+
+def _queues(core: Core, schedule_id: str) -> bool:
+    schedule = core.schedules.get(schedule_id)
+    return schedule is None or schedule.overlap is Overlap.QUEUE

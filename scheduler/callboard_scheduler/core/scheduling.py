@@ -1,7 +1,8 @@
 """Schedules: which ticks become tasks, and what a tick does that finds an earlier one unfinished.
 
 A tick's task has the schedule's id and the tick's time as its id, so the same tick can never be
-two tasks, whatever the clock does (``{schedule}.{Unix milliseconds}``).
+two tasks, whatever the clock does (``{schedule}.{Unix milliseconds}``). A tick that finds the
+backlog full is skipped, as a submit would be refused.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ import copy
 import msgspec
 
 from callboard_scheduler import submission
-from callboard_scheduler.core import ending
 from callboard_scheduler.core.events import DropSchedule, PutSchedule
 from callboard_scheduler.core.model import Core
-from callboard_scheduler.core.requests import admit
+from callboard_scheduler.core.requests import admit, end
 from callboard_scheduler.core.timers import Due
 from callboard_scheduler.errors import NoSuchSchedule
 from callboard_scheduler.names import PUBLISH, PUBLISH_QUEUE
-from callboard_scheduler.records import Overlap, Raw, Schedule, Spec, StopReason, Task
-from callboard_scheduler.states import HELD, State, Trigger
+from callboard_scheduler.records import Overlap, Raw, Schedule, Spec, Task
+from callboard_scheduler.states import State
 from callboard_scheduler.stores import ScheduleDropped, ScheduleSaved
 from callboard_scheduler.triggers import timing
 
@@ -88,32 +88,30 @@ def _fire(core: Core, schedule: Schedule, tick: int) -> None:
     task_id = f"{schedule.id}.{tick}"
     if task_id in core.tasks or (schedule.last_at is not None and tick <= schedule.last_at):
         return
+    if task_id in core.finished:
+        # Of a schedule of this id that was dropped since.
+        return
     schedule.last_at = tick
     spec = spec_of(schedule, tick, core.now.wall)
     key_holder = core.unique.get(spec.unique_key) if spec.unique_key is not None else None
     earlier = list(core.ticks.get(schedule.id, {}).values())
     if key_holder is not None or (earlier and schedule.overlap is Overlap.SKIP):
         return
-    blockers: set[str] = set()
+    queue = core.queues.get(spec.queue)
+    if queue is not None and queue.waiting >= core.max_backlog:
+        return
+    blockers = {other for other in spec.after if other in core.tasks}
     if earlier and schedule.overlap is Overlap.QUEUE:
         if any(task.state is State.BLOCKED for task in earlier):
             return
-        blockers = {task.id for task in earlier}
+        blockers.update(task.id for task in earlier)
     elif earlier and schedule.overlap is Overlap.CANCEL:
         for task in earlier:
-            _end(core, task)
+            end(core, task)
     core.seq += 1
     task = Task(task_id, spec, State.READY, core.seq, core.now.wall, run_at=spec.run_at or 0)
     schedule.last_task = task_id
     admit(core, task, blockers)
-
-
-def _end(core: Core, task: Task) -> None:
-    if task.state not in HELD:
-        core.move(task, Trigger.CANCEL, State.CANCELLED)
-        core.announce_state(task, after_commit=True)
-    elif task.state is not State.STOPPING:
-        ending.stop(core, core.assignments[task.id], StopReason.CANCELLED)
 
 
 def _save(core: Core, schedule: Schedule) -> None:

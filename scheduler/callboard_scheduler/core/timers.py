@@ -2,12 +2,14 @@
 
 Spans run on the hearing clock: the monotonic one, less the time in which the scheduler could not
 hear anybody. Times of day run on the wall clock. Entries are not removed: whoever is told checks
-whether it still matters, and may set itself again.
+whether it still matters, and may set itself again. Those that do not matter any more are thrown
+away when they may be most of what there is: a task that is over leaves none for its whole time.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from heapq import heappop, heappush
 
 from callboard_scheduler.core.instant import Instant
@@ -28,6 +30,9 @@ class Due(enum.IntEnum):
     SCHEDULE = enum.auto()
 
 
+#: From how many timers on those that do not matter are looked for.
+_SWEPT_FROM = 1_024
+
 #: When, what about, whose, and which of several (a fence, a session).
 Timer = tuple[int, Due, str, int]
 
@@ -35,11 +40,12 @@ Timer = tuple[int, Due, str, int]
 class Timers:
     """Two heaps, and the clock that stands still while nothing can be heard."""
 
-    __slots__ = ("_deaf_ms", "_deaf_since", "_spans", "_times")
+    __slots__ = ("_bound", "_deaf_ms", "_deaf_since", "_spans", "_times")
 
     def __init__(self) -> None:
         self._spans: list[Timer] = []
         self._times: list[Timer] = []
+        self._bound = _SWEPT_FROM
         self._deaf_since: int | None = None
         self._deaf_ms = 0
 
@@ -79,6 +85,20 @@ class Timers:
         if self._times and self._times[0][0] <= now.wall:
             return heappop(self._times)
         return None
+
+    def __len__(self) -> int:
+        return len(self._spans) + len(self._times)
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether there may be more timers that do not matter than those that do."""
+        return len(self) > self._bound
+
+    def sweep(self, matters: Callable[[Timer], bool]) -> None:
+        """Throw away what does not matter, and doubles."""
+        self._spans = sorted(set(filter(matters, self._spans)))
+        self._times = sorted(set(filter(matters, self._times)))
+        self._bound = 2 * len(self) + _SWEPT_FROM
 
     def next_ms(self, now: Instant) -> int | None:
         """Return in how many milliseconds the next is due, None when nothing will be."""

@@ -100,7 +100,7 @@ class Worker:
     def __init__(self, worker_id: str, boot: str) -> None:
         self.id = worker_id
         self.boot = boot
-        #: Counts hellos that were welcomed: tells one session's timers from another's.
+        #: Unlike that of any other hello that was welcomed: tells whose timers are whose.
         self.session = 0
         self.cap = 1
         self.queues: tuple[str, ...] = ()
@@ -130,6 +130,11 @@ class Worker:
         self.internal = False
         #: Lane to whether this worker can run what is in it.
         self.fitting: dict[Any, bool] = {}
+
+    def fence_of(self, task_id: str) -> int | None:
+        """Return the fence under which it has a task, None if it does not have it."""
+        assignment = self.held.get(task_id)
+        return None if assignment is None else assignment.fence
 
     @property
     def free(self) -> int:
