@@ -6,7 +6,8 @@
    ends; ours win.
 3. An empty variable is as good as none.
 4. A ``CALLBOARD_`` variable that nobody knows is an error, not a silent typing mistake. The
-   exception are those that Kubernetes adds for a service called ``callboard``.
+   exception are those that Kubernetes adds for a service called ``callboard``, and the one that
+   the commands about tasks read.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
@@ -12,7 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from callboard_scheduler import Client, NotFound, Progress, StateChanged, TaskFailed
+from callboard_scheduler import (
+    AsyncClient,
+    AsyncTask,
+    Client,
+    NotFound,
+    Progress,
+    StateChanged,
+    Task,
+    TaskFailed,
+)
+from callboard_scheduler.client.async_schedules import AsyncSchedules
+from callboard_scheduler.client.blocking import Schedules
 from callboard_scheduler.client.loop_thread import LoopThread
 from support.fake_scheduler import FakeScheduler
 
@@ -111,6 +123,24 @@ def test_every_call_has_its_blocking_twin(client: Client) -> None:
     assert client.token(watch=["t1"]).startswith("sched-key.")
     with pytest.raises(NotFound):
         client.get("nothing")
+
+
+@pytest.mark.parametrize(
+    ("blocking", "twin"), [(Client, AsyncClient), (Task, AsyncTask), (Schedules, AsyncSchedules)]
+)
+def test_both_clients_take_the_same(blocking: type, twin: type) -> None:
+    def calls(cls: type) -> dict[str, inspect.Signature]:
+        return {
+            name: inspect.signature(member).replace(return_annotation=None)
+            for name, member in vars(cls).items()
+            if inspect.isfunction(member) and not name.startswith("_")
+        }
+
+    theirs = calls(blocking)
+    closes = theirs.pop("close", None)
+    assert (closes is not None) == (blocking is Client)
+    assert theirs == calls(twin)
+    assert all(getattr(blocking, name).__doc__ == getattr(twin, name).__doc__ for name in theirs)
 
 
 def test_threads_share_a_client(scheduler: Scheduler, client: Client) -> None:

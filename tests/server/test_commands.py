@@ -146,6 +146,14 @@ class TestSubmitting:
         )
         assert result.stdout == ""
 
+    def test_a_result_is_json_that_a_terminal_can_bear(self, scheduler: Scheduler) -> None:
+        with ThreadPoolExecutor() as others:
+            finishing = others.submit(scheduler.run, finish_first(result="\x9b2Jä\x1b"))
+            written = succeed("tasks", "submit", "thumbnail", "--wait")
+            finishing.result()
+        assert written == '"\\u009b2Jä\\u001b"\n'
+        assert json.loads(written) == "\x9b2Jä\x1b"
+
     def test_waiting_may_end_with_the_whole_record(self, scheduler: Scheduler) -> None:
         with ThreadPoolExecutor() as others:
             finishing = others.submit(scheduler.run, finish_first(result=1))

@@ -1,7 +1,7 @@
 """The client for programs without a loop: the same calls, each of which returns when it is done.
 
 Everything is done by an :class:`AsyncClient` on a background thread; nothing here decides
-anything. What a call does and raises is said there.
+anything. What a call does and raises is said there, and ``help()`` says it here too.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from callboard_client.clock import unix_time
 from callboard_scheduler.client.async_client import DEFAULT_PATIENCE, AsyncClient, Reasons
-from callboard_scheduler.client.async_schedules import Record, Records, Times
+from callboard_scheduler.client.async_schedules import AsyncSchedules, Record, Records, Times
 from callboard_scheduler.client.async_task import AsyncTask
 from callboard_scheduler.client.bodies import (
     ScheduleOptions,
@@ -27,8 +27,22 @@ from callboard_scheduler.client.watching import Patience
 from callboard_scheduler.records import DEFAULT_NAMESPACE
 
 Thread = LoopThread[AsyncClient]
+Class = TypeVar("Class", bound=type)
 
 
+def _twin_of(twin: type) -> Callable[[Class], Class]:
+    """Document a class's methods as those of ``twin`` that have their names."""
+
+    def decorate(cls: Class) -> Class:
+        for name, member in vars(cls).items():
+            if not name.startswith("_") and callable(member) and member.__doc__ is None:
+                member.__doc__ = getattr(twin, name).__doc__
+        return cls
+
+    return decorate
+
+
+@_twin_of(AsyncTask)
 class Task:
     """A task of a :class:`Client`, which makes it: an :class:`AsyncTask` that blocks."""
 
@@ -86,6 +100,7 @@ class Task:
         return self._thread.run(lambda _: self._task.why())
 
 
+@_twin_of(AsyncSchedules)
 class Schedules:
     """``client.schedules``: an :class:`AsyncSchedules` that blocks."""
 
@@ -114,6 +129,7 @@ class Schedules:
         return self._thread.run(lambda client: client.schedules.preview(schedule_id, count))
 
 
+@_twin_of(AsyncClient)
 class Client:
     """An :class:`AsyncClient` that blocks, for any number of threads.
 

@@ -4,7 +4,7 @@
 
     TaskClientError
     +-- Unreachable          nothing answers at that URL, or no longer
-    +-- Refused              the scheduler answered, and said no; ``status`` is HTTP's
+    +-- Refused              the scheduler answered, and said no
     |   +-- NotFound         404: no such task, schedule or app
     |   +-- Conflict         409: the task is finished, or its unique key is taken
     |   +-- BacklogFull      429: come again in ``retry_after_seconds``
@@ -35,9 +35,12 @@ class Unreachable(TaskClientError):
 
 
 class Refused(TaskClientError):
-    """The scheduler said no; ``text`` is its reason, ``status`` the HTTP status."""
+    """The scheduler said no; ``text`` is its reason.
 
-    def __init__(self, status: int, text: str) -> None:
+    ``status`` is the HTTP status, None where a feed or the WebSocket was refused.
+    """
+
+    def __init__(self, status: int | None, text: str) -> None:
         super().__init__(status, text)
         self.status = status
         self.text = text
@@ -57,7 +60,9 @@ class Conflict(Refused):
 class BacklogFull(Refused):
     """Too many tasks wait already; ``retry_after_seconds`` is None if no time was named."""
 
-    def __init__(self, status: int, text: str, retry_after_seconds: int | None = None) -> None:
+    def __init__(
+        self, status: int | None, text: str, retry_after_seconds: int | None = None
+    ) -> None:
         super().__init__(status, text)
         self.retry_after_seconds = retry_after_seconds
 

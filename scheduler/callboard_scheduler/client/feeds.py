@@ -173,7 +173,7 @@ class Feeds:
             await client.connected(self._patience_seconds)
             return
         except ConnectionFailed as failed:
-            error: TaskClientError = Refused(403, f"{self._credentials.base}: {failed}")
+            error: TaskClientError = Refused(None, f"{self._credentials.base}: {failed}")
         except TimeoutError as late:
             error = Unreachable(f"cannot hear {self._credentials.base}: {late}")
         except ClientClosed:
@@ -189,7 +189,7 @@ class Feeds:
         elif event.event == "pusher:subscription_error":
             self._feeds.pop(name, None)
             for feed in feeds:
-                feed.fail(Refused(403, f"cannot watch {name}: {event.data}"))
+                feed.fail(Refused(None, f"cannot watch {name}: {event.data}"))
         elif not event.event.startswith(("pusher:", "client-")):
             for feed in feeds:
                 feed.put(event)

@@ -42,12 +42,12 @@ def to_terminal() -> bool:
 
 def document(value: object) -> None:
     """Write one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json_text(value, indent=2))
 
 
 def line_of_json(value: object) -> None:
     """Write one of many JSON documents, each on a line."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(json_text(value))
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> None:
@@ -101,6 +101,15 @@ def _fitting(rows: Sequence[Sequence[str]], width: int) -> list[int]:
     return widths
 
 
+def json_text(value: object, indent: int | None = None) -> str:
+    """Return JSON that people can read, and terminals print: what is not printable is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    # JSON leaves the control characters from U+007F on as they are.
+    return "".join(
+        each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text
+    )
+
+
 def printable(text: str) -> str:
     """Return text with its control characters escaped."""
     if text.isprintable():
@@ -114,7 +123,7 @@ def value(value: object) -> str:
     """Return any JSON value on a line, the empty string for none."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json_text(value)
 
 
 def moment(at_ms: int | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -259,7 +258,7 @@ async def _await(task: AsyncTask, as_json: bool) -> None:
     if as_json:
         output.document(task.record)
     else:
-        click.echo(json.dumps(result, ensure_ascii=False))
+        click.echo(output.json_text(result))
 
 
 def _changed(task: AsyncTask, as_json: bool) -> None:
