@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
+import socket
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -240,3 +242,19 @@ async def test_a_mistake_of_the_client_itself_leaves_nobody_waiting(
     assert await peer.closed() is None
     (message,) = messages.seen
     assert message.endswith("ended unexpectedly")
+
+
+async def test_the_sockets_descriptor_is_known_while_connected(
+    server: FakeServer, make_client: MakeClient
+) -> None:
+    client = make_client()
+    assert client.fileno() is None
+    peer = await server.accept()
+    await peer.establish()
+    await client.connected()
+    fd = client.fileno()
+    assert fd is not None
+    with socket.socket(fileno=os.dup(fd)) as same:
+        assert same.getpeername()[1] == server.port
+    await client.close()
+    assert client.fileno() is None

@@ -460,6 +460,32 @@ async def test_a_hello_that_is_refused_ends_the_worker_with_the_reason(
         await asyncio.wait_for(running.serving, PATIENCE_SECONDS)
 
 
+async def test_a_worker_that_is_refused_when_it_comes_back_leaves_nothing_running(
+    running: Running,
+) -> None:
+    cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    @running.worker.task("wait")
+    async def wait(ctx: Context) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set_result(ctx.cancel_reason)
+
+    await running.begin()
+    scheduler = running.scheduler
+    given = scheduler.assign("wait")
+    await scheduler.hear(wire.Accept, f=given.f)
+    scheduler.silent = {wire.Hello}
+    scheduler.cut()
+    await scheduler.hear(wire.Hello)
+    scheduler.say(wire.Refused("the token has expired"))
+    assert running.serving is not None
+    with pytest.raises(WorkerRefused, match="the token has expired"):
+        await asyncio.wait_for(running.serving, PATIENCE_SECONDS)
+    assert await asyncio.wait_for(cancelled, PATIENCE_SECONDS) == "lost"
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

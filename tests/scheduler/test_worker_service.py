@@ -9,14 +9,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from callboard_client import SubscriptionError
+from callboard_client import Client, SecretAuthorizer, SubscriptionError
 from callboard_protocol import signatures
 from callboard_protocol.reserved import worker_key
 from callboard_scheduler import Worker, WorkerRefused, tokens, wire
 from callboard_scheduler.errors import BadToken
 from callboard_scheduler.worker.service import Service
+from callboard_server.background import BackgroundServer
 from callboard_server.extensions import Page
 from callboard_server.front.request import Request, Response
+from callboard_server.settings import AppSettings, Settings
 from support.scripted_scheduler import APP, PATIENCE_SECONDS, scripted_scheduler
 
 WORKER = "private-sched.default.w.w1"
@@ -285,3 +287,28 @@ async def test_a_large_result_without_a_place_for_it_fails_the_task_for_good() -
         assert (result.err.type, result.err.retry) == ("TooLarge", False)
 
     await with_blobs(Blobs(), use)
+
+
+# Elsewhere
+
+
+async def test_on_a_foreign_service_a_worker_is_present_in_its_pool() -> None:
+    app = AppSettings(id="1", key="key", secret="secret", client_events=True)
+    with BackgroundServer(Settings(port=0, apps=(app,))) as server:
+        authorizer = SecretAuthorizer(app.key, app.secret, {"user_id": "scheduler"})
+        async with Client(app.key, port=server.port, authorizer=authorizer) as client:
+            own = await client.subscribe(WORKER)
+            pool = client.channel(POOL)
+            joined: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            pool.bind("pusher:member_added", lambda event: joined.set_result(event.data))
+            await client.subscribe(POOL)
+            worker = quiet_worker(labels={"gpu": True})
+            url = f"http://key:secret@127.0.0.1:{server.port}/apps/1"
+            serving = asyncio.create_task(worker.serve(url, foreign=True))
+            hello = wire.decode_up((await own.get(PATIENCE_SECONDS)).data).m[0]
+            assert isinstance(hello, wire.Hello)
+            member = msgspec.json.decode(await asyncio.wait_for(joined, PATIENCE_SECONDS))
+            assert (hello.w, member["user_id"]) == ("w1", "w1")
+            assert member["user_info"]["labels"] == {"gpu": True}
+            worker.drain(0.0)
+            await asyncio.wait_for(serving, PATIENCE_SECONDS)

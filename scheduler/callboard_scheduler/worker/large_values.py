@@ -7,6 +7,7 @@ URLs, when it has an address of its own). A task waits meanwhile with its lease 
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import TYPE_CHECKING, Final
 
 from callboard_scheduler.worker.errors import ValueUnavailable
@@ -61,8 +62,10 @@ class LargeValues:
         for pause in (0.0, *_PAUSES_SECONDS):
             await asyncio.sleep(pause)
             try:
+                # In pieces: as one, a large value would hold up the loop.
+                data = None if body is None else io.BytesIO(body)
                 async with self._session.request(
-                    method, url, data=body, headers=headers, allow_redirects=False
+                    method, url, data=data, headers=headers, allow_redirects=False
                 ) as response:
                     content = await response.read()
             except (aiohttp.ClientError, TimeoutError) as error:

@@ -62,7 +62,7 @@ class Running:
         self._arrived: deque[Callable[[], object]] = deque()
         self._hop_under_way = False
 
-    # Called on the connection's thread
+    # Called on any thread but those of functions
 
     def start(self, given: Assign, args: Raw) -> None:
         """Run the function of an assignment with JSON text for arguments."""
@@ -89,7 +89,9 @@ class Running:
             context.change(update)
 
     def close(self) -> None:
-        """Let idle threads end; what still runs is left to itself."""
+        """Stop what still runs, for nobody hears of it any more, and let the threads end."""
+        for fence in list(self._contexts):
+            self.stop(fence, "lost")
         self._threads.close()
 
     def _hop(self, step: Callable[[], object]) -> None:

@@ -26,6 +26,7 @@ logger = logging.getLogger("callboard_scheduler.worker")
 TIMINGS: Final = Timings(
     activity_seconds=10.0,
     pong_seconds=5.0,
+    unavailable_seconds=3.0,
     first_retry_seconds=0.25,
     max_retry_seconds=10.0,
     close_seconds=1.0,
