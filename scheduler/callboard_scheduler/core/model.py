@@ -190,6 +190,12 @@ class Core:
             self._retire(task)
         self.save(task)
 
+    def enter(self, task: Task, state: State) -> None:
+        """Take in a new task, which begins its life in this state."""
+        check(None, Trigger.SUBMIT, state)
+        task.state = state
+        self.adopt(task)
+
     def adopt(self, task: Task) -> None:
         """Take in a live task that is new to the core, in the state that it has."""
         self.tasks[task.id] = task

@@ -137,16 +137,15 @@ def take_in(core: Core, new: NewTask, known: Mapping[str, State]) -> Submitted:
 
 def admit(core: Core, task: Task, blockers: set[str]) -> None:
     """Let a new task begin its life, blocked by others or not."""
+    core.save(task, whole=True)
     if blockers:
-        task.state = State.BLOCKED
+        core.enter(task, State.BLOCKED)
         core.block(task.id, blockers)
     elif task.run_at > core.now.wall:
-        task.state = State.SCHEDULED
-    core.adopt(task)
-    core.save(task, whole=True)
-    if task.state is State.SCHEDULED:
+        core.enter(task, State.SCHEDULED)
         core.timers.at(task.run_at, Due.RUN_AT, task.id)
-    elif task.state is State.READY:
+    else:
+        core.enter(task, State.READY)
         core.enqueue(task)
     core.watch_start(task)
     core.announce_state(task)
