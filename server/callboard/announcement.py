@@ -1,7 +1,7 @@
 """What a person reads when the server is up: where it listens, and the lines to paste.
 
 The lines are complete: pusher-js asks Pusher's own servers wherever an option is missing, so
-``cluster`` is empty and other transports are off.
+``cluster`` is empty and the hosts of both WebSockets and HTTP are there.
 """
 
 from __future__ import annotations
@@ -68,13 +68,10 @@ def _app_lines(app: AppSettings, host: str, port: int, tls_port: int | None) -> 
     shown = app.secret if app.secret == DEVELOPMENT_APP_SECRET else "***"
     app_id, key, secret, host = (json.dumps(text) for text in (app.id, app.key, shown, host))
     yield f"App {app.id}" if app.enabled else f"App {app.id} (not enabled)"
-    how = (
-        'wssPort: {}, forceTLS: true, enabledTransports: ["ws", "wss"]'
-        if tls
-        else ('wsPort: {}, forceTLS: false, enabledTransports: ["ws"]')
-    )
+    kind, secure = ("s", "true") if tls else ("", "false")
     yield (
-        f'  pusher-js:      new Pusher({key}, {{cluster: "", wsHost: {host}, {how.format(port)}}})'
+        f'  pusher-js:      new Pusher({key}, {{cluster: "", wsHost: {host}, '
+        f"ws{kind}Port: {port}, httpHost: {host}, http{kind}Port: {port}, forceTLS: {secure}}})"
     )
     yield (
         f"  Node pusher:    new Pusher({{appId: {app_id}, key: {key}, secret: {secret}, "

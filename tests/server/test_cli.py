@@ -402,7 +402,7 @@ class TestTheAnnouncement:
     def test_the_line_for_pusher_js_is_complete(self) -> None:
         assert (
             '  pusher-js:      new Pusher("shop-key", {cluster: "", wsHost: "127.0.0.1", '
-            'wsPort: 6001, forceTLS: false, enabledTransports: ["ws"]})'
+            'wsPort: 6001, httpHost: "127.0.0.1", httpPort: 6001, forceTLS: false})'
         ) in self.lines(SHOP)
 
     def test_the_line_for_the_node_sdk_is_complete(self) -> None:

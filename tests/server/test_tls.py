@@ -494,7 +494,7 @@ class TestTheCommand:
         safe, shop = said.split("App 2")[1].split("App 1")
         assert (
             'new Pusher("safe-key", {cluster: "", wsHost: "callboard.example", wssPort: 6443, '
-            'forceTLS: true, enabledTransports: ["ws", "wss"]})'
+            'httpHost: "callboard.example", httpsPort: 6443, forceTLS: true})'
         ) in safe
         assert "port: 6443, useTLS: true})" in safe
         assert "ssl=True" in safe
