@@ -273,7 +273,7 @@ async def test_a_service_that_is_back_before_its_scheduler_is_asked_again(
 
 
 async def test_a_service_that_stays_away_ends_the_waiting(scheduler: FakeScheduler) -> None:
-    async with AsyncClient(scheduler.url, patience=Patience(outage_seconds=0.1)) as client:
+    async with AsyncClient(scheduler.url, patience=Patience(outage_seconds=1.0)) as client:
         task = await client.submit("thumbnail")
         waiting = asyncio.create_task(task.result(timeout=10))
         await scheduler.watched(task.id)
@@ -282,9 +282,6 @@ async def test_a_service_that_stays_away_ends_the_waiting(scheduler: FakeSchedul
         with pytest.raises(Unreachable, match=r"cannot hear http://127\.0\.0\.1:") as caught:
             await waiting
         assert SECRET not in str(caught.value)
-        # Whoever waits next tries anew.
-        with pytest.raises(Unreachable, match=r"cannot (hear|reach) http://127\.0\.0\.1:"):
-            await task.result()
 
 
 async def test_an_event_that_a_service_has_lost_is_made_up_for(scheduler: FakeScheduler) -> None:

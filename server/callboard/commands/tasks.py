@@ -18,14 +18,13 @@ from callboard.commands.calling import (
     url_option,
 )
 from callboard.commands.parameters import target, target_options, task_fields, task_options
+from callboard.commands.task_rows import ATTEMPT_HEADS, HEADS, attempt_row, details, row
 from callboard_client.clock import unix_time
 
 if TYPE_CHECKING:
     from callboard_scheduler.client.async_client import AsyncClient
     from callboard_scheduler.client.async_task import AsyncTask
 
-_HEADS: Final = ("ID", "NAME", "QUEUE", "STATE", "PRIO", "WORKER", "PROGRESS", "AGE", "DUE")
-_ATTEMPT_HEADS: Final = ("ATTEMPT", "WORKER", "OUTCOME", "STARTED", "TOOK", "ERROR")
 #: What --clear can take away.
 _CLEARABLE: Final = ("after", "delay_ms", "limit_key", "retry", "start_by", "target", "timeout_ms")
 
@@ -106,7 +105,7 @@ def list_(
             output.document(found)
         else:
             now_ms = unix_time() * 1000
-            output.table(_HEADS, [_row(each, now_ms) for each in found], "No tasks.")
+            output.table(HEADS, [row(each, now_ms) for each in found], "No tasks.")
 
     call(url, work)
 
@@ -123,10 +122,10 @@ def show(task_id: str, as_json: bool, url: str) -> None:
         if as_json:
             output.document(record)
         else:
-            output.details(_details(record))
+            output.details(details(record))
             if attempts := record.get("attempts"):
                 click.echo()
-                output.table(_ATTEMPT_HEADS, [_attempt_row(each) for each in attempts], "")
+                output.table(ATTEMPT_HEADS, [attempt_row(each) for each in attempts], "")
 
     call(url, work)
 
@@ -266,53 +265,3 @@ def _changed(task: AsyncTask, as_json: bool) -> None:
         output.line_of_json({"id": task.id, "state": task.state})
     else:
         click.echo(f"{task.id} {task.state}")
-
-
-def _row(record: Mapping[str, Any], now_ms: float) -> tuple[str, ...]:
-    run_at = record["run_at"] if record["state"] == "scheduled" else None
-    return (
-        record["id"],
-        record["name"],
-        record["queue"],
-        record["state"],
-        str(record["priority"]),
-        record["worker"] or "",
-        output.percent(record["progress"]),
-        output.span(now_ms - record["created_at"]),
-        f"in {output.span(run_at - now_ms)}" if run_at else "",
-    )
-
-
-def _details(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    left = ("args", "progress", "result", "error", "attempts", "retry", "target", "checkpoint")
-    times = ("created_at", "run_at", "start_by", "started_at", "finished_at", "fire_at")
-    error = record.get("error")
-    return [
-        *(
-            (name, output.moment(each) if name in times else output.value(each))
-            for name, each in record.items()
-            if name not in left and each not in (None, [])
-        ),
-        ("args", output.value(record["args"])),
-        ("target", output.value(record.get("target"))),
-        ("progress", output.percent(record["progress"])),
-        ("checkpoint", output.value(record.get("checkpoint"))),
-        ("result", output.value(record["result"])),
-        (
-            "error",
-            ": ".join(part for part in (error["type"], error["msg"]) if part) if error else "",
-        ),
-    ]
-
-
-def _attempt_row(attempt: Mapping[str, Any]) -> tuple[str, ...]:
-    started, ended = attempt.get("started_at"), attempt.get("ended_at")
-    error = attempt.get("error") or {}
-    return (
-        str(attempt["n"]),
-        attempt["worker"],
-        attempt["outcome"] or "",
-        output.moment(started),
-        output.span(ended - started) if started and ended else "",
-        ": ".join(error[part] for part in ("type", "msg") if error.get(part)),
-    )
