@@ -10,7 +10,7 @@ import asyncio
 import io
 from typing import TYPE_CHECKING, Final
 
-from callboard_scheduler.worker.errors import ValueUnavailable
+from callboard_scheduler.worker.errors import BadResult, ValueUnavailable
 
 if TYPE_CHECKING:
     import aiohttp
@@ -19,6 +19,7 @@ _TIMEOUT_SECONDS: Final = 30.0
 #: Before each attempt but the first.
 _PAUSES_SECONDS: Final = (0.2, 1.0)
 _SHOWN_BYTES: Final = 200
+_TOO_LARGE: Final = 413
 
 
 class LargeValues:
@@ -40,6 +41,7 @@ class LargeValues:
         """Put ``value`` there; storing it twice does no harm.
 
         Raises:
+            BadResult: it is too large.
             ValueUnavailable: not taken after several attempts, or refused.
         """
         await self._ask("PUT", put_url, value)
@@ -74,6 +76,8 @@ class LargeValues:
             if 200 <= response.status < 300:
                 return content
             shown = content[:_SHOWN_BYTES].decode("utf-8", "replace").strip()
+            if response.status == _TOO_LARGE:
+                raise BadResult(f"the result of {len(body or b'')} bytes is not taken: {shown}")
             fault = f"it answered {response.status}: {shown}"
             if response.status < 500:
                 break

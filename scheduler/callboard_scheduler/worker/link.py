@@ -183,7 +183,8 @@ class Link:
     async def _fetch(self, given: wire.Assign, ref: str) -> None:
         try:
             args = Raw(await self._values.fetch(ref))
-        except ValueUnavailable as error:
+        except Exception as error:
+            # Whatever it was, the task must end.
             self._failed(given.f, result_error(error))
             self._conversation.wake()
         else:
@@ -200,7 +201,8 @@ class Link:
     async def _store(self, fence: int, put_url: str, value: Raw) -> None:
         try:
             await self._values.store(put_url, bytes(value))
-        except ValueUnavailable as error:
+        except Exception as error:
+            # Likewise.
             self._work.failed(fence, result_error(error), self._loop.time())
         else:
             self._work.succeeded(fence, None, True, self._loop.time())
