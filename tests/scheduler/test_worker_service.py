@@ -258,6 +258,31 @@ async def test_arguments_that_are_not_there_fail_the_try() -> None:
     await with_blobs(Blobs(), use)
 
 
+async def test_a_task_that_is_cancelled_while_its_arguments_are_fetched_never_begins() -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: Request) -> Response:
+        asked.set()
+        await go_on.wait()
+        return Response(200, b'{"text":"late"}')
+
+    page = Page("/sched/blobs/", ("GET",), 1 << 20, answer)
+    async with scripted_scheduler(pages=[page]) as scheduler:
+        worker = Worker(id="w1")
+        begun: list[object] = []
+        worker.task("work")(begun.append)
+        serving = asyncio.create_task(worker.serve(scheduler.url))
+        await scheduler.hear(wire.Hello)
+        given = scheduler.assign("work", ref=REF)
+        await asyncio.wait_for(asked.wait(), PATIENCE_SECONDS)
+        scheduler.revoke(given)
+        await scheduler.hear(wire.Released, f=given.f)
+        go_on.set()
+        worker.drain(0.0)
+        await asyncio.wait_for(serving, PATIENCE_SECONDS)
+        assert begun == []
+
+
 async def test_large_results_are_put_where_the_scheduler_wants_them_and_small_ones_are_not() -> (
     None
 ):

@@ -63,6 +63,8 @@ class Link:
         self._hop_under_way = False
         self._put_urls: dict[int, str] = {}
         self._transfers: set[asyncio.Task[None]] = set()
+        #: Those of them that fetch the arguments of an assignment, by its fence.
+        self._fetches: dict[int, asyncio.Task[None]] = {}
         self._values = LargeValues(service.base)
         loop = self._loop = uvloop.new_event_loop()
         session = Session(hello, boot, loop.time(), jitter=jitter, token=token)
@@ -140,7 +142,7 @@ class Link:
             case Start(given):
                 self._start(given)
             case Stop(fence, why):
-                self._running.stop(fence, why)
+                self._stop(fence, why)
             case Change(update):
                 if update.ref is None:
                     self._running.change(update)
@@ -160,7 +162,16 @@ class Link:
         if given.ref is None:
             self._running.start(given, given.args or _NO_ARGUMENTS)
         else:
-            self._transfer(self._fetch(given, given.ref))
+            self._fetches[given.f] = self._transfer(self._fetch(given, given.ref))
+
+    def _stop(self, fence: int, why: str) -> None:
+        fetch = self._fetches.pop(fence, None)
+        if fetch is None:
+            self._running.stop(fence, why)
+            return
+        # It has not begun, and shall not.
+        fetch.cancel()
+        self._failed(fence, wire.ResultError("CancelledError", why))
 
     def _succeeded(self, fence: int, value: Raw) -> None:
         put_url = self._put_urls.pop(fence, None)
@@ -175,19 +186,22 @@ class Link:
 
     # Large values
 
-    def _transfer(self, transfer: Coroutine[Any, Any, None]) -> None:
+    def _transfer(self, transfer: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(transfer)
         self._transfers.add(task)
         task.add_done_callback(self._transfers.discard)
+        return task
 
     async def _fetch(self, given: wire.Assign, ref: str) -> None:
         try:
             args = Raw(await self._values.fetch(ref))
         except Exception as error:
             # Whatever it was, the task must end.
+            self._fetches.pop(given.f, None)
             self._failed(given.f, result_error(error))
             self._conversation.wake()
         else:
+            self._fetches.pop(given.f, None)
             self._running.start(given, args)
 
     async def _fetch_change(self, update: wire.Update, ref: str) -> None:
