@@ -498,7 +498,7 @@ class TestTheCommand:
         ) in safe
         assert "port: 6443, useTLS: true})" in safe
         assert "ssl=True" in safe
-        assert "wsPort: 6001, forceTLS: false" in shop
+        assert "httpPort: 6001, forceTLS: false" in shop
 
     async def test_serve_writes_the_port_and_reads_the_certificate_again(
         self, authority: Authority, pair: Pair, tmp_path: Path, stack: ExitStack
