@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -39,7 +40,7 @@ from callboard_scheduler.stores.directory import DataDirectory
 directory = DataDirectory(Path(sys.argv[1]))
 directory.take()
 child = os.fork()
-print("child" if child == 0 else "taken", child, flush=True)
+os.write(1, b"parent of %d\\n" % child if child else b"child\\n")
 sys.stdin.read()
 """
 
@@ -125,14 +126,15 @@ def test_a_killed_process_is_in_nobodys_way(tmp_path: Path) -> None:
 def test_a_child_of_a_killed_process_is_in_nobodys_way(tmp_path: Path) -> None:
     """The lock is its parent's, though it inherits what the parent had open."""
     with process(TAKE_AND_FORK, tmp_path) as holder:
-        said = dict(line.split() for line in lines(holder, 2))
+        # Both are there, in whichever order.
+        child = int("".join(lines(holder, 2)).replace("child", "").split()[-1])
         try:
             holder.send_signal(signal.SIGKILL)
             holder.wait()
-            os.kill(int(said["taken"]), 0)  # it lives
+            os.kill(child, 0)  # it lives
             DataDirectory(tmp_path).take()
         finally:
-            os.kill(int(said["taken"]), signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
 
 
 def test_two_in_one_process_exclude_one_another_too(tmp_path: Path) -> None:
@@ -152,7 +154,7 @@ def test_a_holder_that_has_not_said_who_it_is_yet_is_one_all_the_same(tmp_path: 
     first, second = DataDirectory(tmp_path), DataDirectory(tmp_path)
     first.take()
     (tmp_path / "lock").write_bytes(b"")
-    with pytest.raises(StoreHeld, match="a process that has only just begun"):
+    with pytest.raises(StoreHeld, match="in use by another process, since"):
         second.take()
 
 
@@ -168,4 +170,30 @@ def test_a_file_in_its_place_is_explained(tmp_path: Path) -> None:
 def test_a_lock_file_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "lock").mkdir()
     with pytest.raises(StoreError, match="Is a directory"):
+        DataDirectory(tmp_path).take()
+
+
+def test_a_full_disk_is_no_reason_to_refuse_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    first, second = DataDirectory(tmp_path), DataDirectory(tmp_path)
+    first.take()
+    with pytest.raises(StoreHeld, match="in use by another process"):
+        second.take()
+    first.release()
+    second.take()
+
+
+def test_a_full_disk_is_told_where_something_has_to_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, flags: int, mode: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(StoreError, match=r"lock: the disk is full\. Free space there"):
         DataDirectory(tmp_path).take()

@@ -12,7 +12,8 @@ import pytest
 from callboard_scheduler.stores.sqlite import SqliteStore
 from conformance.store_suite import APP
 
-#: Writes tasks without end, every third waited for, and says which are stored.
+#: Writes tasks without end, every third waited for, and says which are stored. A few hundred are
+#: on their way at any time.
 WRITE = """
 import asyncio
 import sys
@@ -27,16 +28,24 @@ from callboard_scheduler.stores.sqlite import SqliteStore
 async def main():
     store = SqliteStore(Path(sys.argv[1]))
     await store.start()
-    seq = (await store.load("app")).seq
+    seq = told = (await store.load("app")).seq
+
+    def tell(error, done):
+        nonlocal told
+        told = done
+        sys.stdout.write(f"{error or done}\\n")
+
     while True:
         for _ in range(int(sys.argv[2])):
             seq += 1
             save = TaskSaved("app", Task(f"task-{seq}", Spec("work"), State.READY, seq, 0), True)
-            said = f"{seq}\\n"
-            tell = lambda error, said=said: sys.stdout.write(error and f"{error}\\n" or said)
-            store.write([save], None if seq % 3 else tell)
-        sys.stdout.flush()
-        await asyncio.sleep(0)
+            committed = lambda error, done=seq: tell(error, done)
+            store.write([save], None if seq % 3 else committed)
+        while True:
+            sys.stdout.flush()
+            await asyncio.sleep(0)
+            if seq - told < 300:
+                break
 
 
 asyncio.run(main())

@@ -312,6 +312,40 @@ async def test_what_was_kept_is_written_by_the_next_read_or_the_end(folder: Path
     await store.stop()
 
 
+class Connections:
+    """Counts those that were opened to write."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened = 0
+        writing = Database.writing
+
+        def count(database: Database) -> sqlite3.Connection:
+            self.opened += 1
+            return writing(database)
+
+        monkeypatch.setattr(Database, "writing", count)
+
+
+async def test_another_connection_is_opened_after_an_error_but_not_on_a_full_disk(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = Connections(monkeypatch)
+    monkeypatch.setattr(database, "SETTINGS", (*database.SETTINGS, "PRAGMA max_page_count = 60"))
+    store = SqliteStore(folder)
+    await store.start()
+    await write(store, saved(1))
+    with pytest.raises(StoreError, match="full"):
+        await write(store, saved(2, result=LARGE))
+    await write(store, saved(3))
+    assert connections.opened == 1
+    with disk_errors(), pytest.raises(StoreError, match="reported an error"):
+        await write(store, saved(4))
+    await write(store, saved(5))
+    assert connections.opened == 2
+    assert await seqs(store) == [5, 3, 1]
+    await store.stop()
+
+
 async def test_a_full_disk_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = (*database.SETTINGS, "PRAGMA max_page_count = 60")
     monkeypatch.setattr(database, "SETTINGS", small)

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -70,8 +71,6 @@ class DataDirectory:
             raise explain(self.path, error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.truncate(lock, 0)
-            os.pwrite(lock, msgspec.json.encode(_Holder(os.getpid(), self._command)) + b"\n", 0)
         except BlockingIOError:
             held = self._held(lock)
             os.close(lock)
@@ -80,6 +79,10 @@ class DataDirectory:
             os.close(lock)
             raise explain(self.path / LOCK, error) from error
         self._lock = lock
+        # That others are told who has it is no reason to fail, as on a full disk.
+        with contextlib.suppress(OSError):
+            os.truncate(lock, 0)
+            os.pwrite(lock, msgspec.json.encode(_Holder(os.getpid(), self._command)) + b"\n", 0)
 
     def make_database(self) -> None:
         """Make an empty database file, unless there is one, so that it survives a power cut.
@@ -105,7 +108,7 @@ class DataDirectory:
             holder = msgspec.json.decode(os.pread(lock, 4096, 0), type=_Holder)
             who = f"process {holder.pid} ({holder.command})"
         except msgspec.DecodeError:
-            who = "a process that has only just begun"
+            who = "another process"
         return StoreHeld(
             f"The data directory {self.path} is in use by {who}, since {since:%Y-%m-%d %H:%M:%S} "
             "UTC. Stop that process, or choose another directory."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -71,6 +72,9 @@ def explain(path: Path, error: BaseException) -> StoreError:
     if isinstance(error, StoreError):
         return error
     if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            cause, advice = _ADVICE[sqlite3.SQLITE_FULL]
+            return Passing(f"Cannot use {error.filename or path}: {cause}. {advice}")
         reason = os.strerror(error.errno) if error.errno else str(error)
         return StoreError(
             f"Cannot use {error.filename or path}: {reason}. Expected a directory that the user "
