@@ -38,6 +38,18 @@ def test_the_wheel_holds_the_seven_packages_and_their_types(wheel: Path) -> None
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
 
 
+def test_the_wheel_holds_the_stores_sql(wheel: Path) -> None:
+    stores = Path("scheduler/callboard_scheduler/stores")
+    ours = {path.relative_to("scheduler").as_posix() for path in _below(stores, "*.sql")}
+    names = zipfile.ZipFile(wheel).namelist()
+    assert ours
+    assert ours <= set(names)
+
+
+def _below(folder: Path, pattern: str) -> list[Path]:
+    return [path.relative_to(ROOT) for path in (ROOT / folder).rglob(pattern)]
+
+
 def test_the_fixture_works_beside_packages_called_as_our_folders_are(
     wheel: Path, tmp_path: Path
 ) -> None:
