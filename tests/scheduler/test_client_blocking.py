@@ -62,7 +62,7 @@ def test_a_result_is_waited_for(scheduler: Scheduler, client: Client) -> None:
 
     with ThreadPoolExecutor() as others:
         finishing = others.submit(scheduler.run, finish)
-        assert task.result(timeout=10) == {"width": 64}
+        assert task.result(timeout=30) == {"width": 64}
         finishing.result()
     assert task.state == "succeeded"
     assert task.record["priority"] == 1
@@ -151,7 +151,7 @@ def test_threads_share_a_client(scheduler: Scheduler, client: Client) -> None:
 
     def submit_and_wait(_: int) -> bool:
         task = client.submit("echo")
-        return bool(task.result(10) == f"result of {task.id}")
+        return bool(task.result(30) == f"result of {task.id}")
 
     with ThreadPoolExecutor(20) as pool, ThreadPoolExecutor() as others:
         finishing = others.submit(scheduler.run, finish_twenty)

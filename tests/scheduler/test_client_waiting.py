@@ -56,7 +56,7 @@ async def test_the_result_is_there_as_soon_as_the_feed_says_so(
     scheduler: FakeScheduler, client: AsyncClient
 ) -> None:
     task = await client.submit("thumbnail", {"url": "a"})
-    waiting = asyncio.create_task(task.result(timeout=10))
+    waiting = asyncio.create_task(task.result(timeout=30))
     await settled(scheduler, 2)
     await scheduler.finish(task.id, result={"width": 64})
     assert await waiting == {"width": 64}
@@ -85,7 +85,7 @@ async def test_a_task_that_ends_while_its_feed_is_subscribed_is_not_missed(
 
     # Nobody is on the feed yet, so nothing is announced.
     scheduler.on_request = end_behind_the_first_reading
-    assert await task.result(timeout=10) == "done"
+    assert await task.result(timeout=30) == "done"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ async def test_a_wait_that_is_too_long_says_how_far_the_task_is(
 
 async def test_a_failed_try_is_no_end(scheduler: FakeScheduler, client: AsyncClient) -> None:
     task = await client.submit("thumbnail")
-    waiting = asyncio.create_task(task.result(timeout=10))
+    waiting = asyncio.create_task(task.result(timeout=30))
     await scheduler.watched(task.id)
     await scheduler.state(task.id, "running", attempt=1, worker="w1")
     await scheduler.state(task.id, "scheduled", attempt=1)
@@ -202,7 +202,7 @@ async def test_many_who_wait_share_one_connection_and_leave_it_clean(
     scheduler: FakeScheduler, client: AsyncClient
 ) -> None:
     tasks = await client.submit_many([{"name": "a"}, {"name": "b"}])
-    waiting = [asyncio.create_task(task.result(10)) for task in (*tasks, *tasks, *tasks)]
+    waiting = [asyncio.create_task(task.result(30)) for task in (*tasks, *tasks, *tasks)]
     for task in tasks:
         await scheduler.watched(task.id)
     await settled(scheduler, 6)
@@ -234,7 +234,7 @@ async def test_what_was_missed_is_read_after_a_reconnect(
     scheduler: FakeScheduler, client: AsyncClient
 ) -> None:
     task = await client.submit("thumbnail")
-    waiting = asyncio.create_task(task.result(timeout=10))
+    waiting = asyncio.create_task(task.result(timeout=30))
     await scheduler.watched(task.id)
     await scheduler.cut()
     # Nobody hears this.
@@ -261,7 +261,7 @@ async def test_a_service_that_is_back_before_its_scheduler_is_asked_again(
 ) -> None:
     monkeypatch.setattr(watching, "_READ_AGAIN_SECONDS", 0.01)
     task = await client.submit("thumbnail")
-    waiting = asyncio.create_task(task.result(timeout=10))
+    waiting = asyncio.create_task(task.result(timeout=30))
     await scheduler.watched(task.id)
     await settled(scheduler, 2)
     scheduler.refusal = Refusal(503, "The task store is not available: starting")
@@ -275,7 +275,7 @@ async def test_a_service_that_is_back_before_its_scheduler_is_asked_again(
 async def test_a_service_that_stays_away_ends_the_waiting(scheduler: FakeScheduler) -> None:
     async with AsyncClient(scheduler.url, patience=Patience(outage_seconds=1.0)) as client:
         task = await client.submit("thumbnail")
-        waiting = asyncio.create_task(task.result(timeout=10))
+        waiting = asyncio.create_task(task.result(timeout=30))
         await scheduler.watched(task.id)
         await scheduler.stop_listening()
         await scheduler.cut()
@@ -287,7 +287,7 @@ async def test_a_service_that_stays_away_ends_the_waiting(scheduler: FakeSchedul
 async def test_an_event_that_a_service_has_lost_is_made_up_for(scheduler: FakeScheduler) -> None:
     async with AsyncClient(scheduler.url, patience=Patience(silence_seconds=0.05)) as client:
         task = await client.submit("thumbnail")
-        waiting = asyncio.create_task(task.result(timeout=10))
+        waiting = asyncio.create_task(task.result(timeout=30))
         await scheduler.watched(task.id)
         await settled(scheduler, 2)
         scheduler.records[task.id].update(state="succeeded", result="unheard of")
@@ -300,9 +300,9 @@ async def test_a_feed_that_is_refused_is_an_error(
     scheduler.refuse_subscriptions = True
     task = await client.submit("thumbnail")
     with pytest.raises(Refused, match=r"cannot watch private-cache-sched\.default\.t\.t1: .*not y"):
-        await task.result(timeout=10)
+        await task.result(timeout=30)
     scheduler.refuse_subscriptions = False
-    waiting = asyncio.create_task(task.result(timeout=10))
+    waiting = asyncio.create_task(task.result(timeout=30))
     await scheduler.watched(task.id)
     await scheduler.finish(task.id, result="allowed by now")
     assert await waiting == "allowed by now"
@@ -311,7 +311,7 @@ async def test_a_feed_that_is_refused_is_an_error(
 async def test_closing_the_client_ends_the_waiting(scheduler: FakeScheduler) -> None:
     async with AsyncClient(scheduler.url) as client:
         task = await client.submit("thumbnail")
-        waiting = asyncio.create_task(task.result(timeout=10))
+        waiting = asyncio.create_task(task.result(timeout=30))
         await scheduler.watched(task.id)
         await settled(scheduler, 2)
     with pytest.raises(Unreachable, match="the client is closed"):

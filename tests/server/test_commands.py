@@ -373,10 +373,13 @@ class TestWatching:
     def test_ctrl_c_ends_it_with_130(self, scheduler: Scheduler) -> None:
         at(scheduler).task()
         command = [sys.executable, "-m", "callboard", "tasks", "watch", "t1"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        scheduler.run(lambda fake: fake.watched("t1"))
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                scheduler.run(lambda fake: fake.watched("t1"))
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=30)
+            finally:
+                process.kill()
         assert (process.returncode, out, err) == (130, b"t1 ready\n", b"")
 
 

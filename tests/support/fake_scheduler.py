@@ -20,6 +20,8 @@ from aiohttp.test_utils import TestServer
 from callboard_protocol import rest_signature
 
 KEY, SECRET, APP_ID = "sched-key", "sched-secret", "7"
+#: How long anything awaited may take; a command has to start in that time.
+PATIENCE_SECONDS = 30.0
 _ENDED = ("succeeded", "dead", "cancelled", "expired")
 
 
@@ -116,7 +118,7 @@ class FakeScheduler:
         )
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
