@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -13,7 +14,7 @@ from callboard_server.front.request import Request, Response
 from callboard_server.server import Server
 from support.fallback import FallbackClient, Receive
 from support.serving import Serving, nothing_left, serving
-from support.sockets import request, trigger
+from support.sockets import TIMEOUT_SECONDS, Peer, request, trigger
 from support.websocket import upgrade
 
 documented = pytest.mark.documented
@@ -226,6 +227,36 @@ def test_polls_may_be_pipelined(server: Serving) -> None:
         poll = Receive(peer, "xhr")
         poll.read_event("pusher:pong")
         poll.read_end()
+
+
+def take_in(server: Serving, peer: Peer, requests: memoryview) -> int:
+    """Send until neither the server nor the kernel takes more; return how much that was."""
+    before, sent = -1, 0
+    peer.socket.setblocking(False)
+    while before != sent:
+        before = sent
+        server.settle()
+        with suppress(BlockingIOError):
+            while True:
+                sent += peer.socket.send(requests[sent:])
+    peer.socket.settimeout(TIMEOUT_SECONDS)
+    return sent
+
+
+def test_polls_that_are_pipelined_for_ever_do_not_pile_up(server: Serving) -> None:
+    client = FallbackClient(server)
+    client.open("xhr").read_end()
+    peer = server.connect()
+    requests = memoryview(client.ask("xhr") * 200_000)
+    sent = take_in(server, peer, requests)
+    more = 0
+    for _ in range(8):
+        client.say("pusher:ping")
+        poll = Receive(peer, "xhr")
+        poll.read_event("pusher:pong")
+        poll.read_end()
+        more += take_in(server, peer, requests[sent + more :])
+    assert more < 128 * 1024, "8 requests were answered, and that much must be read for them"
 
 
 def test_a_websocket_may_follow_a_stream(server: Serving) -> None:

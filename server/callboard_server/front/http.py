@@ -106,7 +106,7 @@ class HTTPConnection(asyncio.Protocol):
         #: The long answer that is being written, or is leaving before the end.
         self._exchange: Exchange | None = None
         self._write_paused = False
-        #: Read while a long answer was written, to see whether the client is still there.
+        #: How much was read since nothing waited behind a long answer.
         self._behind_bytes = 0
         self._lingered_bytes = 0
         self._idle_since = context.deadlines.tick
@@ -130,13 +130,12 @@ class HTTPConnection(asyncio.Protocol):
         if phase is _IDLE:
             self._phase = _READING
         self._reader.feed(data)
+        self._behind_bytes += len(data)
         if self._phase is _READING:
             self._next()
-        elif phase is _EXCHANGING:
+        elif phase is _EXCHANGING and self._behind_bytes > MAX_BEHIND_BYTES:
             # It waits. So does the rest in the kernel, and the client's end behind it.
-            self._behind_bytes += len(data)
-            if self._behind_bytes > MAX_BEHIND_BYTES:
-                self._transport.pause_reading()
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection open while an answer is due, and no longer.
@@ -294,8 +293,13 @@ class HTTPConnection(asyncio.Protocol):
         self._exchange = Exchange(
             self, self._transport, self._context.encoder, slim, paused=self._write_paused
         )
-        self._behind_bytes = 0
-        self._transport.resume_reading()
+        if not self._behind:
+            self._behind_bytes = 0
+        # What is left of before counts: else each poll would let a client pile up more.
+        if self._behind_bytes > MAX_BEHIND_BYTES:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
         attend(self._exchange)
 
     def closes_behind(self, request: Request) -> bool:
