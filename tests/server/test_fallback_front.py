@@ -15,7 +15,7 @@ from callboard_server.server import Server
 from support.fallback import FallbackClient, Receive
 from support.serving import Serving, nothing_left, serving
 from support.sockets import TIMEOUT_SECONDS, Peer, request, trigger
-from support.websocket import upgrade
+from support.websocket import text_frame, upgrade
 
 documented = pytest.mark.documented
 ACTIONS = ("xhr_streaming", "xhr", "xhr_send")
@@ -268,6 +268,22 @@ def test_a_websocket_may_follow_a_stream(server: Serving) -> None:
     stream.read_event("pusher:error")
     stream.read_close()
     assert stream.peer.read_answer().status == 101
+
+
+@pytest.mark.parametrize("behind", [text_frame({"event": "pusher:ping"}), PLAIN])
+def test_what_comes_behind_an_upgrade_that_waits_is_no_http(server: Serving, behind: bytes) -> None:
+    """Read as a request, it would be answered, and before the upgrade."""
+    stream = FallbackClient(server).open()
+    stream.peer.send(upgrade())
+    server.settle()
+    stream.peer.send(behind)
+    server.settle()
+    end_sessions(server)
+    stream.read_event("pusher:error")
+    stream.read_close()
+    assert stream.peer.read_answer().status == 101
+    if behind != PLAIN:
+        stream.peer.read_through(b"pusher:pong")
 
 
 def test_rubbish_behind_a_stream_is_answered_behind_it(server: Serving) -> None:

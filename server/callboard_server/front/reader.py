@@ -94,6 +94,11 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Read on; nothing is kept of what follows a refusal."""
+        if self.upgrade is not None:
+            # The request is waiting for its turn, and this is no HTTP any more.
+            request, behind = self.upgrade
+            self.upgrade = (request, behind + data)
+            return
         self._unseen_bytes += len(data)
         pieces: list[bytes | memoryview] = [data]
         while pieces:
