@@ -11,6 +11,7 @@ import pytest
 from callboard_server.brokers.memory import MemoryBroker
 from callboard_server.connection import CLOSE_TIMEOUT_SECONDS
 from callboard_server.fallback import routes
+from callboard_server.front import http
 from callboard_server.server import Server
 from callboard_server.settings import development_app
 from support.doors import Doors
@@ -81,6 +82,26 @@ def test_one_that_never_reads_is_cut_after_five_seconds(server: Serving) -> None
     server.skip(CLOSE_TIMEOUT_SECONDS + 1)
     server.eventually(lambda: server.look(lambda running: len(running.hub.transient)) == 0)
     stream.peer.wait_for_end()
+
+
+def test_a_response_that_is_over_and_never_read_is_cut_with_more_behind_it() -> None:
+    """As a pipelined request is where the answer before it is not read."""
+    with nothing_left(), serving(max_outbox_bytes=8_000_000) as server:
+        stream = FallbackClient(server, "1/slow").open(receive_buffer_bytes=4096)
+        stream.peer.send(request("GET", "/apps/none/channels"))
+        # None of the times is running any more that a request has.
+        server.skip(http.KEEP_ALIVE_SECONDS)
+
+        def send_much(running: Server) -> None:
+            (client,) = running.hub.connections.values()
+            for _ in range(25):
+                client.send(json.dumps("漢" * 10_000, ensure_ascii=False).encode())
+
+        server.background.call(send_much)
+        server.settle()
+        FallbackClient(server, "1/slow").receive().begin()
+        server.skip(http.READ_SECONDS + 1)
+        stream.peer.wait_for_end()
 
 
 def test_a_session_that_nobody_asks_for_holds_no_more_than_its_outbox(server: Serving) -> None:

@@ -229,10 +229,14 @@ class HTTPConnection(asyncio.Protocol):
             self._context.deadlines.set(self, limit)
 
     def _resume(self) -> None:
-        if self._phase not in (_DONE, _ANSWERING, _EXCHANGING) and not self._write_paused:
+        if self._phase in (_DONE, _ANSWERING, _EXCHANGING):
+            return
+        if not self._write_paused:
             self._transport.resume_reading()
             if self._phase is _READING:
                 self._next()
+        elif self._phase is _READING:
+            self._context.deadlines.set(self, READ_SECONDS)
 
     def _answered(self, request: Request, task: asyncio.Task[Response | Attend]) -> None:
         self._answer = None
