@@ -116,14 +116,14 @@ class Kernel:
 class Bench:
     """A session, and a client that posts when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         self._callbacks: list[Callable[[], None]] = []
         flusher = Flusher(self._callbacks.append, lambda: 0.0)
         self.hub = Hub(MemoryBroker(lambda: 0.0), flusher, Deadlines(0.0), lambda: 0.0)
         self.unattended: set[Session] = set()
         self.forgotten = 0
         self.session = Session(
-            self.hub, development_app(), Settings(), self.unattended, self._forget
+            self.hub, development_app(), settings or Settings(), self.unattended, self._forget
         )
         (connection,) = self.hub.connections.values()
         self.connection = connection
@@ -231,6 +231,23 @@ def test_nothing_is_lost_doubled_or_reordered(steps: Sequence[tuple[str, str]]) 
     for kernel in bench.kernels:
         *others, _ = kernel.text.splitlines(keepends=True) or [""]
         assert length("".join(others)) <= LIMIT, "nothing behind the line that passed the limit"
+
+
+def test_nothing_comes_behind_the_close_of_a_client_that_is_found_too_slow_while_it_is_written_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lines, "MAX_RESPONSE_UNITS", LIMIT)
+    bench = Bench(Settings(max_outbox_bytes=LIMIT // 2))
+    stream = bench.receive(streaming=True)
+    bench.flush()
+    stream.stall()
+    for _ in range(10):
+        bench.publish("x" * 60)
+    bench.flush()
+    assert bench.hub.slow_clients == 1
+    rest = bench.receive(streaming=True).text.splitlines()
+    assert "too slowly" in rest[0]
+    assert [line[0] for line in rest] == ["a", "c"]
 
 
 @pytest.mark.parametrize("streaming", [True, False])

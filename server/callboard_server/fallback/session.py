@@ -228,20 +228,20 @@ class Session:
         last = self._closing and not rest
         if last:
             self._retire()
-        if self._streaming:
-            exchange.write(data)
-            if last:
-                exchange.end()
-            elif self._units > lines.MAX_RESPONSE_UNITS:
-                connection.pause()
-        elif last:
-            exchange.respond(one_piece(data))
-        else:
+        elif not self._streaming:
             self._exchange = exchange.source = None
             self._await_receive()
-            exchange.respond(one_piece(data))
+        elif self._units > lines.MAX_RESPONSE_UNITS:
+            connection.pause()
         if rest:
+            # Before the write, which may find the client too slow and put its close behind.
             connection.hold(rest)
+        if not self._streaming:
+            exchange.respond(one_piece(data))
+            return
+        exchange.write(data)
+        if last:
+            exchange.end()
 
     def overdue(self) -> None:
         """Nobody has asked for the session, or whoever did has heard nothing for a while."""
