@@ -59,3 +59,14 @@ class Marks:
         raise NeverMarked(
             f"{count} starts were expected within {timeout_seconds:g} s, there are {len(self.all)}"
         )
+
+    async def settle(self, count: int, quiet_seconds: float) -> list[Mark]:
+        """Return all lines once there are ``count``, or none has come for a while."""
+        while True:
+            before = len(self.read())
+            try:
+                await self.wait(count, quiet_seconds)
+            except NeverMarked:
+                if len(self.all) > before:
+                    continue
+            return self.all

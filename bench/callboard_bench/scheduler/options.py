@@ -6,6 +6,8 @@ import argparse
 from dataclasses import fields
 from typing import Final
 
+from callboard_bench.scheduler.peers.programs import PROGRAMS
+from callboard_bench.scheduler.peers.redis_server import FSYNCS
 from callboard_bench.scheduler.workload import Sizes, Workload
 from callboard_bench.scheduler.workloads import WORKLOADS
 
@@ -39,6 +41,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"which, of {names}; '{_ALL}' for all of them (default: those that take seconds, "
         f"{', '.join(workload.key for workload in quick)})",
     )
+    parser.add_argument(
+        "--peers",
+        type=_peers,
+        default=(),
+        metavar="NAMES",
+        help=f"run W1, W3 and W4 on these too, of {', '.join(PROGRAMS)}: each is installed from "
+        "PyPI into an environment for the run; needs redis-server",
+    )
+    parser.add_argument(
+        "--redis-fsync",
+        choices=FSYNCS,
+        default=FSYNCS[0],
+        help="how the Redis of peers keeps what it is given (default always: on the disk before "
+        "it is acknowledged, as Callboard does)",
+    )
     for field in fields(Sizes):
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
@@ -64,3 +81,12 @@ def chosen(text: str) -> tuple[Workload, ...]:
             there_are = ", ".join(workload.key for workload in WORKLOADS)
             raise argparse.ArgumentTypeError(f"no workload {name!r}; there are: {there_are}")
     return tuple(known[name] for name in names)
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip().lower() for name in text.split(","))
+    for name in names:
+        if name not in PROGRAMS:
+            there_are = ", ".join(PROGRAMS)
+            raise argparse.ArgumentTypeError(f"no peer {name!r}; there are: {there_are}")
+    return names

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from functools import partial
 from typing import Final
 
-from callboard_bench.contenders import Contender
+from callboard_bench.contenders import Contender, ServerFailed
 from callboard_bench.rounds import Result, Round, interleave
 from callboard_bench.scheduler import (
     backlog,
@@ -19,6 +20,8 @@ from callboard_bench.scheduler import (
     punctuality,
     throughput,
 )
+from callboard_bench.scheduler.peers import workloads as peers
+from callboard_bench.scheduler.peers.environments import Peer, environments
 from callboard_bench.scheduler.stage import callboard
 from callboard_bench.scheduler.workload import Sizes, Workload
 
@@ -37,24 +40,55 @@ WORKLOADS: Final = (
 )
 
 
+#: The workloads that peers run as well.
+_OF_PEERS: Final = {
+    latency.WORKLOAD.key: peers.latency,
+    throughput.SINGLES.key: peers.throughput,
+    backlog.WORKLOAD.key: peers.backlog,
+}
+
+
 async def run(options: argparse.Namespace) -> list[Result]:
-    """Run the workloads that the options choose, one after the other."""
+    """Run the workloads that the options choose, one after the other.
+
+    Raises:
+        ServerFailed: one could not be run.
+    """
     given = {field.name: getattr(options, field.name) for field in fields(Sizes)}
     sizes = Sizes(**given)
     results = []
-    for workload in options.workload:
-        print(f"{workload.key}: {workload.title(sizes)}", file=sys.stderr, flush=True)
-        rounds = await interleave([callboard()], options.rounds, partial(_run, workload, sizes))
-        result = Result(
-            f"scheduler {workload.key}",
-            workload.title(sizes),
-            {**asdict(sizes), "rounds": options.rounds},
-            workload.metrics,
-            rounds,
-        )
-        results.append(result)
+    async with environments(options.peers, options.redis_fsync) as installed:
+        for workload in options.workload:
+            print(f"{workload.key}: {workload.title(sizes)}", file=sys.stderr, flush=True)
+            contenders = [callboard(), *(installed if workload.key in _OF_PEERS else ())]
+            chosen = [one for one in contenders if not options.only or one.name in options.only]
+            if not chosen:
+                continue
+            rounds = await interleave(chosen, options.rounds, partial(_run, workload, sizes))
+            results.append(_result(workload, sizes, installed, options.rounds, rounds))
+    if not results:
+        raise ServerFailed("--only names nobody who runs these workloads; see --peers")
     return results
 
 
-async def _run(workload: Workload, sizes: Sizes, contender: Contender) -> Round:
+async def _run(workload: Workload, sizes: Sizes, contender: Contender | Peer) -> Round:
+    if isinstance(contender, Peer):
+        return await _OF_PEERS[workload.key](contender, sizes)
     return await workload.run(contender, sizes)
+
+
+def _result(
+    workload: Workload,
+    sizes: Sizes,
+    installed: Sequence[Peer],
+    count: int,
+    rounds: dict[str, list[Round]],
+) -> Result:
+    setting = workload.title(sizes)
+    for peer in installed:
+        if peer.name in rounds:
+            setting += (
+                f"; {peer.name}: {peer.program.concurrency}, Redis with appendfsync {peer.fsync}"
+            )
+    options = {**asdict(sizes), "rounds": count}
+    return Result(f"scheduler {workload.key}", setting, options, workload.metrics, rounds)
