@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 
@@ -9,9 +10,10 @@ import msgspec
 import pytest
 
 from callboard_server.brokers.memory import MemoryBroker
-from callboard_server.connection import CLOSE_TIMEOUT_SECONDS
-from callboard_server.fallback import routes
+from callboard_server.connection import CLOSE_TIMEOUT_SECONDS, Connection
+from callboard_server.fallback import routes, session
 from callboard_server.front import http
+from callboard_server.handlers import receive
 from callboard_server.server import Server
 from callboard_server.settings import development_app
 from support.doors import Doors
@@ -201,17 +203,44 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(server: Serving) -> 
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-def test_many_messages_in_one_body_let_the_others_have_their_turn(server: Serving) -> None:
-    """Each asks for an answer that nobody reads, so the sender is thrown out on the way."""
+def test_many_messages_in_one_body_let_the_others_have_their_turn(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    taken_at_next_turn: list[int] = []
+
+    def take(connection: Connection, text: str) -> asyncio.Task[None] | None:
+        if not taken:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(lambda: taken_at_next_turn.append(len(taken)))
+        taken.append(text)
+        return receive(connection, text)
+
+    monkeypatch.setattr(session, "receive", take)
     client = FallbackClient(server)
     client.open()
-    ping = json.dumps({"event": "pusher:ping"})
-    sender = server.connect()
-    sender.send(client.post(json.dumps([ping] * 20_000).encode()))
-    other = server.client()
-    other.subscribe("news")
-    assert other.still_up()
-    assert sender.read_answer().status == 204
+    pong = json.dumps({"event": "pusher:pong"})
+    assert client.send(*[pong] * 2_000).status == 204
+    assert len(taken) == 2_000
+    assert taken_at_next_turn[0] < 1_000
+
+
+def test_a_body_of_many_messages_ends_with_its_sender(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each asks for an answer that nobody reads, so the sender is thrown out on the way."""
+    taken: list[str] = []
+
+    def take(connection: Connection, text: str) -> asyncio.Task[None] | None:
+        taken.append(text)
+        return receive(connection, text)
+
+    monkeypatch.setattr(session, "receive", take)
+    client = FallbackClient(server)
+    client.open("xhr").read_end()
+    assert client.send(*[{"event": "pusher:ping"}] * 20_000).status == 204
+    assert server.look(thrown_out) == 1
+    assert len(taken) < 20_000
 
 
 def test_messages_wait_for_the_one_before_in_whatever_request(

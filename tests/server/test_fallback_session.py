@@ -262,6 +262,8 @@ def test_a_session_that_is_over_is_freed_at_once(streaming: bool) -> None:
         assert bench.unattended == {bench.session}
         bench.session.overdue()
         assert (bench.forgotten, bench.unattended, bench.hub.connections) == (1, set(), {})
+        hub = bench.hub
+        assert len(hub.deadlines) == len(hub.transient) == 0
         del bench
         assert gone() is None
     finally:
