@@ -263,6 +263,24 @@ def test_messages_wait_for_the_one_before_in_whatever_request(
         assert (first.read_answer().status, second.read_answer().status) == (204, 204)
 
 
+def test_messages_that_waited_for_a_session_that_is_over_meanwhile_are_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doors = Doors(monkeypatch, "join")
+    with nothing_left(), serving() as server:
+        client = FallbackClient(server)
+        stream = client.open()
+        subscribe = json.dumps({"event": "pusher:subscribe", "data": {"channel": "news"}})
+        first, second = server.connect(), server.connect()
+        for peer in (first, second):
+            peer.send(client.post(json.dumps([subscribe]).encode()))
+            server.settle()
+        stream.peer.reset()
+        server.skip(6)
+        doors.open("join")
+        assert (first.read_answer().status, second.read_answer().status) == (204, 404)
+
+
 # A broker that takes its time
 
 

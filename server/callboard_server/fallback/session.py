@@ -153,6 +153,8 @@ class Session:
         if not messages:
             self._answer_heartbeat(connection)
         async with self._order:
+            if not connection.live:
+                return False
             for place, message in enumerate(messages, start=1):
                 if not connection.live:
                     break
