@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 # Before the checks are imported, so that a failing one shows its values.
@@ -17,7 +18,7 @@ pytest.register_assert_rewrite("conformance.transport")
 
 from callboard_client import Client, SecretAuthorizer  # noqa: E402
 from callboard_scheduler.names import pool_channel, worker_channel  # noqa: E402
-from callboard_scheduler.transports import FOREIGN, Sent  # noqa: E402
+from callboard_scheduler.transports import FOREIGN, Cause, Sent  # noqa: E402
 from callboard_scheduler.transports.remote import RemoteTransport, TransportError  # noqa: E402
 from callboard_scheduler.transports.sender import BATCH, Sender  # noqa: E402
 from callboard_server import sockets  # noqa: E402
@@ -109,22 +110,61 @@ async def test_a_service_that_is_not_there_is_named_without_the_secret() -> None
     assert APP.secret not in str(caught.value)
 
 
+class Restartable:
+    """A service that comes back on its port."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._server: Server | None = None
+
+    async def start(self) -> None:
+        settings = Settings(port=self.port, apps=(APP,))
+        self._server = Server(settings, sockets.bind(settings).plain)
+        await self._server.start()
+        self.port = self._server.addresses[0][1]
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(0.0)
+
+
+@asynccontextmanager
+async def restartable() -> AsyncIterator[Restartable]:
+    service = Restartable()
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()
+
+
 async def test_it_is_deaf_while_the_service_is_away_and_then_hears_again() -> None:
-    settings = Settings(port=0, apps=(APP,))
-    bound = sockets.bind(settings)
-    first = Server(settings, bound.plain)
-    await first.start()
-    port = first.addresses[0][1]
-    transport, listener = RemoteTransport(url(port)), Listener()
-    await transport.start(listener)
-    await first.stop(0.0)
-    await listener.hears("deaf")
-    again = Settings(port=port, apps=(APP,))
-    second = Server(again, sockets.bind(again).plain)
-    await second.start()
-    await listener.hears("hearing")
-    await transport.stop()
-    await second.stop(0.0)
+    async with restartable() as service:
+        transport, listener = RemoteTransport(url(service.port)), Listener()
+        await transport.start(listener)
+        await service.stop()
+        await listener.hears("deaf")
+        await service.start()
+        await listener.hears("hearing")
+        await transport.stop()
+
+
+async def test_a_worker_that_does_not_come_back_with_the_service_is_gone_a_lease_later() -> None:
+    profile = msgspec.structs.replace(FOREIGN, lease_ms=50)
+    async with restartable() as service:
+        transport, listener = RemoteTransport(url(service.port), profile=profile), Listener()
+        await transport.start(listener)
+        authorizer = SecretAuthorizer(APP.key, APP.secret, {"user_id": "w1"})
+        async with Client(APP.key, "127.0.0.1", service.port, authorizer=authorizer) as client:
+            channel = await client.subscribe(worker_channel("default", "w1"))
+            await client.subscribe(POOL)
+            await listener.hears("joined", channel.name)
+            await service.stop()
+            await listener.hears("deaf")
+        await service.start()
+        await listener.hears("hearing")
+        await listener.hears("left", channel.name, Cause.DISCONNECTED)
+        await transport.stop()
 
 
 async def test_events_of_one_turn_go_ten_to_a_call_and_in_order() -> None:

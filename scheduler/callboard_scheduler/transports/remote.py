@@ -6,7 +6,9 @@ It sends through the service's HTTP API and listens on one WebSocket:
    by asking for occupied channels now and then.
 2. Each worker's channel is subscribed to, for client events reach subscribers only. What a worker
    says before that is lost, which is why it repeats its hello, and is asked for one.
-3. While the WebSocket is down nothing is heard, and leases stand still.
+3. While the WebSocket is down nothing is heard, and leases stand still. Who is not there when it
+   is back may only be slower: the service may have been away for everybody. After a lease is gone
+   who has not come by then.
 
 A service with a scheduler of its own refuses that subscription: two would give every task twice.
 """
@@ -84,6 +86,8 @@ class RemoteTransport:
         self._following: set[str] = set()
         #: Those of them that the pool has told of.
         self._members: set[str] = set()
+        #: How often they were told as a whole, which is once for each connection.
+        self._tellings = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
         self._hearing = True
@@ -204,15 +208,26 @@ class RemoteTransport:
     # Listening
 
     def _members_told(self, event: Event) -> None:
-        """After each connection: follow whoever is there, let go of whoever is not any more."""
-        if self._client is None:
-            return
-        members = self._client.channel(self._pool).members
-        present = {self._worker_prefix + str(member) for member in members}
-        for channel in self._members - present:
-            self._gone(channel)
+        """After each connection: follow whoever is there, and expect whoever was."""
+        self._tellings += 1
+        present = self._present()
+        if self._members - present:
+            self._spawn(self._expect(self._tellings))
         for channel in present:
             self._arrived(channel)
+
+    async def _expect(self, telling: int) -> None:
+        """Let go of whoever has not come back in time."""
+        await asyncio.sleep(self.profile.lease_ms / 1000)
+        if telling == self._tellings and self._hearing:
+            for channel in self._members - self._present():
+                self._gone(channel)
+
+    def _present(self) -> set[str]:
+        if self._client is None:
+            return set()
+        members = self._client.channel(self._pool).members
+        return {self._worker_prefix + str(member) for member in members}
 
     def _member_added(self, event: Event) -> None:
         self._arrived(self._worker_prefix + _user_id(event))
