@@ -5,7 +5,8 @@
 2. Until the term itself is on the disk nothing is sent to a worker at all: a fence of a term that
    is forgotten with a crash could be given out again.
 3. When the store fails, those who wait are told, submits are refused and forgotten, nothing new
-   is given out and leases stand still. What was decided meanwhile is written as soon as it can be.
+   is given out and leases stand still. What was decided meanwhile is written as soon as it can be,
+   and then whoever watches is told.
 4. A loop that was held up by more than a second, or a store that takes longer, counts as
    deafness: nobody's lease runs out because the scheduler could not listen.
 """
@@ -73,6 +74,10 @@ class Driver:
         self._writes: list[int] = []
         #: Changes that the store did not take.
         self._unstored: list[Change] = []
+        #: Why not, as it said last.
+        self._fault = ""
+        #: What watchers are to be told once it has.
+        self._unsaid: list[actions.Announce] = []
         self._retry: asyncio.TimerHandle | None = None
         self._deaf_for: set[str] = set()
         self.stopped = False
@@ -129,7 +134,7 @@ class Driver:
         if self.stopped:
             raise StoreUnavailable("the scheduler is stopping")
         if self.failing:
-            raise StoreUnavailable("it does not take changes at the moment; try again")
+            raise StoreUnavailable(self._fault)
         self._tickets += 1
         ticket = self._tickets
         future = self._waiting[ticket] = self._loop.create_future()
@@ -159,7 +164,7 @@ class Driver:
             changes, self._first = [*self._first, *changes], []
         if self._unstored:
             self._unstored += changes
-            self._refuse(gated, "it does not take changes at the moment")
+            self._refuse(gated, self._fault)
         elif gated and not changes and self._first:
             # Nothing was ever written, so there is nothing to wait for.
             for action in gated:
@@ -206,8 +211,9 @@ class Driver:
     ) -> None:
         if not self._unstored:
             logger.error("the store failed app=%s: %s", self.core.app, error)
+        self._fault = str(error)
         self._unstored += changes
-        self._refuse(gated, str(error))
+        self._refuse(gated, self._fault)
         if not self.core.suspended:
             self._step(events.Suspend(True))
             self._be_deaf("failure", self._clock.mono_ms())
@@ -223,11 +229,14 @@ class Driver:
                 future = self._waiting.get(action.ticket)
                 if future is not None and not future.done():
                     future.set_exception(StoreUnavailable(reason))
+            elif isinstance(action, actions.Announce):
+                self._unsaid.append(action)
         if forgotten:
             self._step(events.Revoked(tuple(forgotten)))
             self._unstored = [
                 change for change in self._unstored if _task_of(change) not in forgotten
             ] or self._unstored[:0]
+            self._unsaid = [each for each in self._unsaid if each.task not in forgotten]
 
     def _store_again(self) -> None:
         self._retry = None
@@ -237,11 +246,15 @@ class Driver:
             if self.stopped:
                 return
             if error is not None:
+                self._fault = str(error)
                 self._unstored = [*changes, *self._unstored]
                 self._retry = self._loop.call_later(_RETRY_SECONDS, self._store_again)
                 return
             logger.info("the store takes changes again app=%s", self.core.app)
             self._term_kept = True
+            unsaid, self._unsaid = self._unsaid, []
+            for announcement in unsaid:
+                self._do(announcement)
             self._hear_again("failure")
             self._step(events.Suspend(False))
 
