@@ -30,7 +30,7 @@ from callboard_scheduler.engine import KEEP_MS, MAX_BACKLOG, Scheduler
 from callboard_scheduler.errors import BadBlob, BadField, BadToken, TokenFault
 from callboard_scheduler.stores import Store, StoreError
 from callboard_scheduler.tokens import WorkerGrant
-from callboard_scheduler.transports import Transport
+from callboard_scheduler.transports import OWN, Profile, Transport
 from callboard_server.api import Call
 from callboard_server.extensions import Facilities, Page
 from callboard_server.front.request import Request, Response, text
@@ -73,10 +73,15 @@ class Scheduling:
         *,
         max_waiting_tasks: int = MAX_BACKLOG,
         finished_tasks_seconds: float = KEEP_MS / 1000,
+        profile: Profile = OWN,
     ) -> None:
-        """``make_store`` is called at each start; the others are the settings of their names."""
+        """``make_store`` is called at each start; the others are the settings of their names.
+
+        ``profile`` says how soon a loss is told, among other things.
+        """
         self._make_store = make_store
         self._max_backlog = max_waiting_tasks
+        self._profile = profile
         self._keep_ms = int(finished_tasks_seconds * 1000)
         self._store: Store | None = None
         self._running: dict[str, _Running] = {}
@@ -148,7 +153,7 @@ class Scheduling:
     def _make_transport(self, app: AppSettings, facilities: Facilities) -> Transport:
         # Before anybody is heard, and also if it fails: what was reserved once stays so.
         facilities.reservations.add(app.id)
-        return EmbeddedTransport(app.id, facilities.apps, facilities.broker)
+        return EmbeddedTransport(app.id, facilities.apps, facilities.broker, profile=self._profile)
 
     async def _end(self, app_id: str) -> None:
         running = self._running.pop(app_id)
