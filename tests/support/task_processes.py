@@ -35,10 +35,11 @@ client_events = true
 class Program:
     """One process at a time of a command, which may be started again."""
 
-    def __init__(self, name: str, folder: Path, *arguments: str) -> None:
+    def __init__(self, name: str, folder: Path, *arguments: str, **environment: str) -> None:
         self.name = name
         self.folder = folder
         self.arguments: Sequence[str] = arguments
+        self._environment = environment
         self.log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -58,6 +59,8 @@ class Program:
 
     def launch(self) -> None:
         """Start it without waiting until it is ready."""
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -70,7 +73,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environment,
+                env={**environment, **self._environment},
                 start_new_session=True,
             )
 
@@ -163,13 +166,16 @@ class Deployment:
 
     async def start_scheduler(self) -> None:
         """Start the scheduler that is beside the server."""
-        assert self.remote
-        self.scheduler.arguments = (
-            *("-m", "callboard", "scheduler", "--url", self.service, "--data", str(self.data)),
-            *("--port", str(self.scheduler_port), "--ports-file", "scheduler.json"),
-        )
+        ports_file = ("--ports-file", "scheduler.json")
+        self.scheduler.arguments = (*self.scheduling(self.scheduler_port), *ports_file)
         await self.scheduler.start()
         self.scheduler_port = self._port_in("scheduler.json")
+
+    def scheduling(self, port: int) -> Sequence[str]:
+        """Return the command of a scheduler beside the server."""
+        assert self.remote
+        command = ("-m", "callboard", "scheduler", "--url", self.service, "--data", str(self.data))
+        return (*command, "--port", str(port))
 
     def close(self) -> None:
         for program in self._programs:
