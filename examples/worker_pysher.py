@@ -118,7 +118,7 @@ class Worker:
             if newer and self.up and all(m["t"] != "welcome" for m in envelope["m"]):
                 self.greet()
             for message in envelope["m"]:
-                if self.up or message["t"] in ("welcome", "refused", "done"):
+                if self.up or message["t"] in ("welcome", "refused", "resync", "done"):
                     getattr(self, f"hear_{message['t']}", lambda m: None)(message)
             self.lock.notify()
 
@@ -136,7 +136,7 @@ class Worker:
         print(f"worker {self.id} is ready", flush=True)
 
     def hear_refused(self, message: Message) -> None:
-        if not self.up:
+        if not self.up and message.get("boot", self.boot) == self.boot:
             self.hello_at = float("inf")
             print(f"refused: {message['why']}", file=sys.stderr, flush=True)
 

@@ -11,7 +11,7 @@ from callboard_scheduler.records import Raw
 from callboard_scheduler.worker.actions import Change, Drain, Refuse, Welcomed
 from callboard_scheduler.worker.phases import Phase
 from callboard_scheduler.worker.work import ACCEPT_PATIENCE_SECONDS, STOP_SECONDS, UNKNOWN_NAME
-from support.worker_session import LIMITS, Harness, only
+from support.worker_session import BOOT, LIMITS, Harness, only
 
 
 @pytest.fixture
@@ -71,6 +71,15 @@ def test_a_welcomed_worker_minds_no_refusal_that_is_meant_for_another(worker: Ha
     worker.hear(wire.Refused("another process is worker w"))
     assert worker.session.phase is Phase.OPEN
     assert worker.took(Refuse) == []
+
+
+def test_a_worker_that_is_not_welcomed_yet_minds_no_refusal_of_another_process() -> None:
+    harness = Harness()
+    harness.session.subscribed(harness.now)
+    harness.hear(wire.Refused("another process is worker w", "another boot"))
+    assert harness.took(Refuse) == []
+    harness.hear(wire.Refused("another process is worker w", BOOT))
+    assert harness.took(Refuse) == [Refuse("another process is worker w")]
 
 
 def test_whoever_asks_to_be_greeted_is_greeted(worker: Harness) -> None:

@@ -223,6 +223,9 @@ class Session:
         self._greet(Signal.FORGOTTEN, now)
 
     def _refused(self, refused: wire.Refused, now: float) -> None:
+        if refused.boot not in ("", self._boot):
+            # Another process with this worker's id is not to have it.
+            return
         self._step(Signal.LEAVE)
         self._actions.append(Refuse(refused.why))
 
