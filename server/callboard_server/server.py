@@ -153,7 +153,7 @@ class Server:
             prefix,
             self._extensions,
         )
-        fallback = Fallback(self.hub, self.apps, self.settings)
+        self._fallback = Fallback(self.hub, self.apps, self.settings)
         self._front = FrontContext(
             hub=self.hub,
             apps=self.apps,
@@ -161,8 +161,8 @@ class Server:
             deadlines=self.deadlines,
             encoder=Encoder(self._clock.now),
             handle=api.handle,
-            fallback=fallback.handle,
-            fallback_paths=fallback.paths,
+            fallback=self._fallback.handle,
+            fallback_paths=self._fallback.paths,
             extensions=self._extensions,
             hand_over=self._pages.take,
             connections=Roster(),
@@ -258,6 +258,7 @@ class Server:
         self.hub.farewell = True
         for client in list(self.hub.connections.values()):
             client.end(refusal)
+        self._fallback.farewell()
         await self.hub.transient.wait_empty(FAREWELL_SECONDS)
         for transport in self.hub.transient:
             transport.abort()

@@ -325,7 +325,10 @@ def test_a_stream_outlives_the_times_that_requests_have(server: Serving) -> None
 # The end of the server
 
 
-def test_the_end_tells_every_receive_and_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("drain_seconds", "code"), [(0.0, 4100), (0.05, 4200)])
+def test_the_end_tells_every_receive_and_waits_for_nobody(
+    monkeypatch: pytest.MonkeyPatch, drain_seconds: float, code: int
+) -> None:
     # Longer than the test may take.
     monkeypatch.setattr(server_module, "REQUESTS_SECONDS", 600)
     monkeypatch.setattr(server_module, "FAREWELL_SECONDS", 600)
@@ -338,19 +341,11 @@ def test_the_end_tells_every_receive_and_waits_for_nobody(monkeypatch: pytest.Mo
         lost = FallbackClient(server, "1/lost").open()
         lost.peer.reset()
         server.settle()
-        server.background.stop()
+        server.background.stop(drain_seconds)
         for receive in (stream, waiting):
-            assert receive.read_event("pusher:error")["code"] == 4100
-            assert receive.read_close()[0] == 4100
+            assert receive.read_event("pusher:error")["code"] == code
+            assert receive.read_close()[0] == code
             assert receive.peer.read_rest() == b""
-
-
-def test_a_drain_sends_sessions_away_with_4200() -> None:
-    with nothing_left(), serving() as server:
-        stream = FallbackClient(server, "1/stream").open()
-        server.background.stop(0.05)
-        assert stream.read_event("pusher:error")["code"] == 4200
-        assert stream.read_close()[0] == 4200
 
 
 def test_a_stream_that_is_not_read_keeps_no_end_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,11 @@ class Fallback:
             return await self._send(name, request.body)
         return await self._receive(name, query.decode("latin-1"), client, action)
 
+    def farewell(self) -> None:
+        """End the sessions without a receive: nobody can come for their last words any more."""
+        for session in list(self._unattended):
+            session.abort()
+
     async def _receive(
         self, name: _Name, query: str, client: ClientInfo, action: bytes
     ) -> Response | Attend:

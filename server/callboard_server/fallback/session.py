@@ -188,9 +188,6 @@ class Session:
 
     def close(self, code: int, reason: str) -> bytes:
         self._closing = True
-        if self._exchange is None and self._hub.farewell:
-            # The server listens no more, so nobody can come for it.
-            asyncio.get_running_loop().call_soon(self.abort)
         return lines.close(code, reason)
 
     def abort(self) -> None:
