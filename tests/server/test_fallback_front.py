@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from callboard_protocol import refusals
+from callboard_server import connection
 from callboard_server import server as server_module
 from callboard_server.fallback.routes import Fallback
 from callboard_server.front.request import Request, Response
@@ -332,7 +333,8 @@ def test_the_end_tells_every_receive_and_waits_for_nobody(
     # Longer than the test may take.
     monkeypatch.setattr(server_module, "REQUESTS_SECONDS", 600)
     monkeypatch.setattr(server_module, "FAREWELL_SECONDS", 600)
-    with nothing_left(), serving() as server:
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT_SECONDS", 600)
+    with nothing_left(), serving(fallback_session_timeout_seconds=600) as server:
         stream = FallbackClient(server, "1/stream").open()
         poll = FallbackClient(server, "1/poll")
         poll.open("xhr").read_end()
