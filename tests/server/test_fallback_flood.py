@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -75,6 +76,20 @@ def test_a_stream_that_is_not_read_is_told_and_closed(server: Serving) -> None:
             stream = FallbackClient(server, "1/slow").receive()
     assert "reads too slowly" in line
     assert stream.read_close()[0] == 4100
+
+
+def test_what_the_kernel_does_not_take_at_once_waits_in_the_outbox(server: Serving) -> None:
+    """There it survives a cut."""
+    subscriber(server, receive_buffer_bytes=4096)
+
+    def held_below(running: Server) -> int | None:
+        client: Any
+        (client,) = running.hub.connections.values()
+        return client.outlet.buffered() if client.paused else None
+
+    while (held := server.look(held_below)) is None:
+        assert server.ask(trigger("news", "event", DATA)).status == 200
+    assert held < 2 * len(DATA), "more than one write"
 
 
 def test_one_that_never_reads_is_cut_after_five_seconds(server: Serving) -> None:

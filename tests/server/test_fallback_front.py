@@ -139,6 +139,13 @@ def test_the_paths_begin_as_configured(outer: str, inner: str, asked: list[str])
         assert server.ask(trigger("news", "event", "d")).status == 200
 
 
+def test_a_key_is_the_same_however_it_is_escaped(server: Serving) -> None:
+    client = FallbackClient(server)
+    stream = client.open()
+    FallbackClient(server, key="app%2Dkey").say("pusher:ping")
+    stream.read_event("pusher:pong")
+
+
 # HTTP/1.0, and connections that end
 
 
@@ -250,6 +257,7 @@ def test_polls_that_are_pipelined_for_ever_do_not_pile_up(server: Serving) -> No
     peer = server.connect()
     requests = memoryview(client.ask("xhr") * 200_000)
     sent = take_in(server, peer, requests)
+    assert sent < len(requests), "the kernel is full, and not the server"
     more = 0
     for _ in range(8):
         client.say("pusher:ping")

@@ -273,12 +273,18 @@ def test_a_second_receive_replaces_the_first(
     assert server.look(lambda running: list(running.hub.connections)) == [client.socket_id]
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
 def test_the_end_of_a_replaced_receive_changes_nothing(
-    server: Serving, publisher: Publisher
+    server: Serving, publisher: Publisher, version: str
 ) -> None:
-    client, stream = subscriber(server)
-    other = client.receive()
-    stream.read_close()
+    """Over HTTP/1.0 it ends with its connection, later than it is replaced."""
+    client, first = subscriber(server)
+    stream = Receive(server.connect(), "xhr_streaming")
+    stream.peer.send(client.ask(version=version))
+    first.read_close()
+    stream.begin()
+    other = client.receive().begin()
+    stream.peer.read_through(b"c[2010,")
     stream.peer.reset()
     server.skip(LIFETIME + 1)
     publisher.publish()
