@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
@@ -84,8 +85,8 @@ class Driver:
 
     @property
     def failing(self) -> bool:
-        """Whether the store did not take what was decided."""
-        return bool(self._unstored)
+        """Whether the store has not taken yet what was decided."""
+        return self.core.suspended
 
     def start(self, turn: Turn, *, lazily: bool) -> None:
         """Carry out the core's first turn; ``lazily`` if nothing is worth a file yet."""
@@ -240,7 +241,7 @@ class Driver:
 
     def _store_again(self) -> None:
         self._retry = None
-        changes, self._unstored = self._unstored, []
+        changes, self._unstored = [self._as_it_is(each) for each in self._unstored], []
 
         def committed(error: StoreError | None) -> None:
             if self.stopped:
@@ -259,6 +260,14 @@ class Driver:
             self._step(events.Suspend(False))
 
         self._store.write(changes, committed)
+
+    def _as_it_is(self, change: Change) -> Change:
+        """Return a change with its task as that is by now.
+
+        What nobody waited for may have been kept meanwhile, and must not be put back.
+        """
+        task = self.core.tasks.get(change.task.id) if isinstance(change, TaskSaved) else None
+        return change if task is None else TaskSaved(self.core.app, copy.copy(task), True)
 
     def _step(self, event: events.Event) -> None:
         self._carry_out(step(self.core, event, self.instant()))
