@@ -3,6 +3,10 @@
 Writing has a thread (:mod:`writer`), reading another (:mod:`reader`). Nothing is made before the
 first write; until then there is nothing to read. A read first lets everything be committed that
 was written before it, so it sees that.
+
+Writes are handed over to the thread together, two turns of the loop after the first of them. What
+the same step sends to a worker is with the kernel by then; the thread, once awake, would have the
+interpreter while that waits.
 """
 
 from __future__ import annotations
@@ -51,6 +55,7 @@ class SqliteStore:
         self._threads: _Threads | None = None
         self._held: list[Write] = []
         self._linger: asyncio.TimerHandle | None = None
+        self._handing_over = False
         #: How many writes there were, and how many of them are stored or refused.
         self._written = 0
         self._settled = 0
@@ -96,11 +101,13 @@ class SqliteStore:
             return
         self._written += 1
         self._held.append(Write(changes, committed))
-        if committed is not None:
-            self._hand_over(self._threads.writer)
-        elif self._linger is None:
-            loop = asyncio.get_running_loop()
-            self._linger = loop.call_later(LINGER_SECONDS, self._linger_over)
+        loop = asyncio.get_running_loop()
+        if committed is None:
+            if self._linger is None:
+                self._linger = loop.call_later(LINGER_SECONDS, self._linger_over)
+        elif not self._handing_over:
+            self._handing_over = True
+            loop.call_soon(loop.call_soon, self._turns_over)
 
     async def load(self, app: str) -> Loaded:
         """Return what is not finished of an app."""
@@ -181,6 +188,11 @@ class SqliteStore:
         held, self._held = self._held, []
         if held:
             writer.write(held, self._written)
+
+    def _turns_over(self) -> None:
+        self._handing_over = False
+        if self._threads is not None:
+            self._hand_over(self._threads.writer)
 
     def _linger_over(self) -> None:
         self._linger = None
