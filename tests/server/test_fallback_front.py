@@ -251,6 +251,12 @@ def take_in(server: Serving, peer: Peer, requests: memoryview) -> int:
     return sent
 
 
+def test_what_is_pipelined_behind_a_stream_is_left_to_the_kernel(server: Serving) -> None:
+    stream = FallbackClient(server).open()
+    requests = memoryview(PLAIN * 400_000)
+    assert take_in(server, stream.peer, requests) < len(requests)
+
+
 def test_polls_that_are_pipelined_for_ever_do_not_pile_up(server: Serving) -> None:
     client = FallbackClient(server)
     client.open("xhr").read_end()

@@ -5,9 +5,9 @@ A response is made at once, by a task, or by somebody who takes the request as a
 
 Bounds: a request's head in bytes and time, its body in bytes and time, an idle kept-alive
 connection in time, and one request at a time: what is pipelined behind it waits unread in the
-kernel. A request that is refused before its body has arrived is answered at once, and what is
-still coming is read and thrown away for a moment, so that the client sees the answer and not a
-connection reset.
+kernel, but for a read or two behind a long answer. A request that is refused before its body has
+arrived is answered at once, and what is still coming is read and thrown away for a moment, so that
+the client sees the answer and not a connection reset.
 """
 
 from __future__ import annotations
