@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -368,20 +368,51 @@ async def test_nothing_is_lost_and_nothing_finishes_twice_whoever_is_killed(
         await crew.hands[name].kill()
         await crew.hire(f"{name}-again", embedded.service, "--slots", "4")
 
-    async def restart() -> None:
-        await embedded.server.kill()
-        await embedded.start_server()
-
-    faults = {20: replace("first"), 50: restart(), 80: replace("second"), 100: restart()}
-    happening = []
+    faults = {
+        20: replace("first"),
+        50: restart(embedded.server, embedded.start_server),
+        80: replace("second"),
+        100: restart(embedded.server, embedded.start_server),
+    }
     async with client_of(embedded) as client:
-        tasks = []
-        for number in range(120):
-            if number in faults:
-                happening.append(asyncio.create_task(faults.pop(number)))
-            tasks.append(await submit_surely(client, f"storm {number}"))
-        await asyncio.gather(*happening, *map(result, tasks))
-        records = [(await task.refresh()).record for task in tasks]
+        await storm(client, crew, 120, faults)
+
+
+async def test_the_same_holds_for_a_scheduler_beside_its_service(
+    remote: Deployment, crew: Crew
+) -> None:
+    """With fewer tasks: a service that is not ours takes less of a worker in a second."""
+    await two(crew, "first", "second", remote.service, "--slots", "4", "--foreign")
+
+    async def replace(name: str) -> None:
+        await crew.hands[name].kill()
+        await crew.hire(f"{name}-again", remote.service, "--slots", "4", "--foreign")
+
+    faults = {
+        10: replace("first"),
+        20: restart(remote.scheduler, remote.start_scheduler),
+        30: restart(remote.server, remote.start_server),
+    }
+    async with client_of(remote) as client:
+        await storm(client, crew, 40, faults)
+
+
+async def restart(program: Program, start: Callable[[], Awaitable[None]]) -> None:
+    await program.kill()
+    await start()
+
+
+async def storm(
+    client: AsyncClient, crew: Crew, count: int, faults: Mapping[int, Coroutine[Any, Any, None]]
+) -> None:
+    """Submit so many tasks, let a fault begin before each that is named, and audit the end."""
+    happening, tasks = [], []
+    for number in range(count):
+        if number in faults:
+            happening.append(asyncio.create_task(faults[number]))
+        tasks.append(await submit_surely(client, f"storm {number}"))
+    await asyncio.gather(*happening, *map(result, tasks))
+    records = [(await task.refresh()).record for task in tasks]
     assert len({record["id"] for record in records}) == len(records)
     crew.audit(records)
 
