@@ -28,6 +28,7 @@ from callboard_scheduler.stores import (
     Store,
     StoreError,
     TaskSaved,
+    UnfitChange,
 )
 
 logger = logging.getLogger("callboard.scheduler")
@@ -210,6 +211,11 @@ class Driver:
     def _not_stored(
         self, changes: Sequence[Change], gated: Sequence[actions.Action], error: StoreError
     ) -> None:
+        if isinstance(error, UnfitChange):
+            # It never will: whoever asked is told, and the others go on.
+            logger.error("a change cannot be stored app=%s: %s", self.core.app, error)
+            self._refuse(gated, str(error))
+            return
         if not self._unstored:
             logger.error("the store failed app=%s: %s", self.core.app, error)
         self._fault = str(error)

@@ -34,6 +34,10 @@ class StoreHeld(StoreError):
     """Another process has the store; the text says which."""
 
 
+class UnfitChange(StoreError):
+    """A value of these changes cannot be stored, now or later; the others' can."""
+
+
 class TermTaken(msgspec.Struct, frozen=True):
     """A scheduler has begun: no earlier one of this app may be believed any more."""
 

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from callboard_scheduler.stores import StoreError
+from callboard_scheduler.stores import StoreError, UnfitChange
 
 #: Why, and what to do, by SQLite's primary result code.
 _ADVICE: Final = {
@@ -41,10 +41,6 @@ _ADVICE: Final = {
 
 
 _PASSING: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-class Unfit(StoreError):
-    """What was to be stored cannot be, and never will."""
 
 
 class Passing(StoreError):
@@ -81,7 +77,7 @@ def explain(path: Path, error: BaseException) -> StoreError:
             f"this process runs as may write to; see to it, or choose another one."
         )
     if not _is_environmental(error):
-        return Unfit(
+        return UnfitChange(
             f"Cannot store what was asked for in {path}: {error}. Nothing of it was stored."
         )
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)

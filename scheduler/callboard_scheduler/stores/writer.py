@@ -23,10 +23,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from callboard_scheduler.stores import Change, Committed, StoreError, saving
+from callboard_scheduler.stores import Change, Committed, StoreError, UnfitChange, saving
 from callboard_scheduler.stores.checkpoints import Checkpoints
 from callboard_scheduler.stores.coalescing import coalesce
-from callboard_scheduler.stores.faults import Passing, Unfit, explain
+from callboard_scheduler.stores.faults import Passing, explain
 
 logger = logging.getLogger("callboard.scheduler")
 
@@ -178,7 +178,7 @@ class Writer:
         for write, error in zip(writes, errors, strict=True):
             if write.committed is not None:
                 told.append((write.committed, error))
-            elif isinstance(error, Unfit):
+            elif isinstance(error, UnfitChange):
                 logger.error("a change was not stored: %s", error)
             elif error is not None:
                 kept.append(write)
@@ -201,14 +201,14 @@ class Writer:
                 self._checkpoints.committed(connection, len(changes), body_bytes)
         except Exception as error:
             failure = self._explain(error)
-            if isinstance(failure, Unfit) and len(writes) > 1:
+            if isinstance(failure, UnfitChange) and len(writes) > 1:
                 return [self._save([write])[0] for write in writes]
             return [failure] * len(writes)
         return [None] * len(writes)
 
     def _explain(self, error: Exception) -> StoreError:
         failure = explain(self._path, error)
-        if not isinstance(failure, Unfit | Passing):
+        if not isinstance(failure, UnfitChange | Passing):
             self._close()
         return failure
 
