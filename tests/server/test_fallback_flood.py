@@ -313,6 +313,25 @@ def test_a_client_that_leaves_before_it_is_admitted_ends(monkeypatch: pytest.Mon
         FallbackClient(server, "1/b").open()
 
 
+def waited_for(running: Server) -> list[bool]:
+    """Return of each client whether nothing can be written to it."""
+    return [client.paused for client in running.hub.connections.values()]
+
+
+def test_a_client_that_leaves_after_it_had_to_wait_is_seen_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doors = Doors(monkeypatch, "connect")
+    with nothing_left(), serving() as server:
+        client = FallbackClient(server)
+        receive = client.receive()
+        server.settle()
+        doors.open("connect")
+        client.established(receive)
+        receive.peer.reset()
+        server.eventually(lambda: server.look(waited_for) == [True])
+
+
 def test_two_that_open_one_session_at_once_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
     doors = Doors(monkeypatch, "connect")
     small = msgspec.structs.replace(development_app(), max_connections=2)

@@ -163,6 +163,19 @@ def test_a_stream_to_http_1_0_is_what_comes_before_the_end(server: Serving) -> N
     assert peer.read_rest().startswith(b"c[4200,")
 
 
+def test_a_stream_to_http_1_0_ends_with_its_connection_even_if_that_was_to_be_kept(
+    server: Serving,
+) -> None:
+    """Nothing else could tell its end."""
+    peer = server.connect()
+    asked = FallbackClient(server).ask(version="1.0")
+    peer.send(asked.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n"))
+    assert b"connection: close" in peer.read_through(b"\r\n\r\n").lower()
+    peer.read_through(b"connection_established")
+    end_sessions(server)
+    assert b"c[4200," in peer.read_rest()
+
+
 def test_a_poll_of_http_1_0_ends_with_its_connection(server: Serving) -> None:
     client = FallbackClient(server)
     peer = server.connect()

@@ -193,11 +193,13 @@ def test_what_was_published_after_a_cut_waits(
     assert last.nothing_comes()
 
 
+@pytest.mark.parametrize("behind", [b"", request("GET", "/apps/none/channels")])
 def test_a_browser_that_gives_a_request_up_is_seen_to(
-    server: Serving, publisher: Publisher
+    server: Serving, publisher: Publisher, behind: bytes
 ) -> None:
     """It only ends its side of the connection."""
     client, stream = subscriber(server)
+    stream.peer.send(behind)
     stream.peer.half_close()
     stream.peer.read_rest()
     assert server.look(unattended)
