@@ -71,6 +71,20 @@ def test_workers_that_become_free_together_share_what_waits(world: World) -> Non
     assert sorted(len(worker.tasks()) for worker in workers) == [1, 1, 2, 2]
 
 
+def test_a_worker_that_comes_gets_all_it_has_room_for_and_not_only_what_is_new(
+    world: World,
+) -> None:
+    old = world.worker("old", resume=True)
+    running = world.submit()
+    old.accepts(running)
+    waiting = [world.submit() for _ in range(2)]
+    new = world.worker("old", boot="another")
+    assert new.tasks() == []
+    old.leaves()
+    new.hello(cap=3)
+    assert new.tasks() == [running, *waiting]
+
+
 def test_a_worker_gets_no_more_tasks_than_it_has_slots(world: World) -> None:
     worker = world.worker(cap=2)
     tasks = world.submit_all([world.new() for _ in range(5)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ class Story:
         self.blocker = self.world.submit(queue="elsewhere")
         self.task = "t"
 
-    def submit(self, **spec: object) -> None:
+    def submit(self, **spec: Any) -> None:
         spec = {"start_by": self.world.wall + 2 * LATER, **spec}
         new = self.world.new(retry=Retry(max_attempts=2, initial_ms=0), **spec)
         self.task = self.world.submit_all([new])[0]

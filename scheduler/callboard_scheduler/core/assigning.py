@@ -101,8 +101,11 @@ def assign(core: Core, task: Task, worker: Worker) -> None:
             },
         )
     core.announce_state(task)
+    # What room is left was there before: it only has to be filled if that is to be done anyhow.
+    freed = worker.id in core.freed
     stand(core, worker)
-    core.freed.pop(worker.id, None)
+    if not freed:
+        core.freed.pop(worker.id, None)
 
 
 def assign_message(core: Core, task: Task) -> Assign:

@@ -1,0 +1,217 @@
+"""What has been seen of a scheduler over all its crashes, and what must hold of it.
+
+The numbers are those of the invariants in docs/scheduler.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from callboard_scheduler import wire
+from callboard_scheduler.core import Core, Instant
+from callboard_scheduler.records import Attempt, Task
+from callboard_scheduler.states import HELD, TERMINAL, WAITING, State
+from callboard_scheduler.stores import AttemptSaved, Change, TaskSaved
+from callboard_scheduler.stores.memory import Image
+
+APP = "app"
+
+
+@dataclass(frozen=True)
+class Before:
+    """The books before a step."""
+
+    states: dict[str, tuple[State, int, str | None]]
+    losses: dict[str, int]
+
+
+class Witness:
+    """Sees every commit, every answer and every assignment."""
+
+    def __init__(self) -> None:
+        #: Task and generation to how it ended, once that is on the disk.
+        self.ends: dict[tuple[str, int], State] = {}
+        self.seqs: dict[str, int] = {}
+        #: Every fence that was ever sent, with its task and worker.
+        self.fences: dict[int, tuple[str, str]] = {}
+        self.highest: dict[str, int] = {}
+        self.seen: set[int] = set()
+        self.latest_wall = 0
+        # Acknowledged
+        self.submitted: set[str] = set()
+        self.revs: dict[str, int] = {}
+        self.cancelled: set[tuple[str, int]] = set()
+        self.recorded: set[tuple[str, int]] = set()
+        #: Fences that a worker's process runs or may run, as far as the scheduler can know.
+        self.outstanding: dict[str, set[int]] = {}
+        self.succeeded: set[str] = set()
+
+    # The disk
+
+    def committed(self, changes: Sequence[Change], disk: Image) -> None:
+        """These are on the disk now; ``disk`` is what was there before."""
+        for change in changes:
+            if isinstance(change, TaskSaved):
+                self._committed(change.task, disk)
+
+    def _committed(self, task: Task, disk: Image) -> None:
+        seq = self.seqs.setdefault(task.id, task.seq)
+        assert seq == task.seq, f"15: {task.id} is two tasks"
+        stored = disk.task(APP, task.id)
+        if stored is not None and stored.task.state in TERMINAL:
+            assert task.gen == stored.task.gen + 1, f"5: {task.id} goes on after its end"
+        if task.state in TERMINAL:
+            end = (task.id, task.gen)
+            assert end not in self.ends, f"1: {task.id} ends twice"
+            self.ends[end] = task.state
+
+    def restarted(self, core: Core, disk: Image) -> None:
+        """A scheduler has begun with what is on the disk."""
+        self.seen.clear()
+        self.outstanding.clear()
+        for task_id in self.submitted:
+            known = core.tasks.get(task_id) or _stored(disk, task_id)
+            assert known is not None, f"7: the submit of {task_id} was forgotten"
+            assert known.rev >= self.revs.get(task_id, 1), (
+                f"7: an update of {task_id} was forgotten"
+            )
+        for task_id, gen in self.cancelled:
+            task = core.tasks.get(task_id) or _stored(disk, task_id)
+            assert task is not None
+            ended = task.gen > gen or task.state in TERMINAL or task.state is State.STOPPING
+            assert ended, f"7: the cancel of {task_id} was forgotten"
+        for task_id, fence in self.recorded:
+            attempts = _attempts(disk, task_id)
+            ended = any(each.fence == fence and each.outcome is not None for each in attempts)
+            assert ended, f"7: the end of {task_id} under {fence} was forgotten"
+
+    # Answers
+
+    def done(self, done: wire.Done, image: Image) -> None:
+        """A worker is told that its ends are recorded."""
+        for task_id, fence, outcome in done.r:
+            attempts = {each.fence for each in _attempts(image, task_id)}
+            # Of a late result the attempt had ended before.
+            if outcome == "recorded" and fence in attempts:
+                self.recorded.add((task_id, fence))
+
+    # Steps
+
+    def before(self, core: Core, now: Instant) -> Before:
+        self.latest_wall = max(self.latest_wall, now.wall)
+        return Before(
+            {task.id: (task.state, task.fence, task.worker) for task in core.tasks.values()},
+            {task.id: task.losses for task in core.tasks.values()},
+        )
+
+    def after(self, before: Before, core: Core, changes: Sequence[Change]) -> None:
+        """A step has been made."""
+        for change in changes:
+            if not isinstance(change, TaskSaved):
+                continue
+            task = change.task
+            if task.state is State.SUCCEEDED:
+                self.succeeded.add(task.id)
+            known = before.losses.get(task.id)
+            if known is not None and task.losses > known:
+                assert task.losses == known + 1, f"13: {task.id} lost two at once"
+                assert before.states[task.id][0] is State.RUNNING, f"13: {task.id} was not running"
+                assert task.losses <= task.spec.max_losses + 1, f"13: {task.id} goes on"
+
+    def assigned(self, worker_id: str, given: wire.Assign, core: Core) -> None:
+        """An assignment is sent, for the first time or once more."""
+        task = core.tasks.get(given.id)
+        assert (given.id, task.gen if task else 0) not in self.cancelled, f"9: {given.id}"
+        assert given.rev >= self.revs.get(given.id, 1), f"8: {given.id} as it was before"
+        known = self.fences.get(given.f)
+        if known is not None:
+            assert known == (given.id, worker_id), f"2: {given.f} is given out twice"
+            return
+        assert given.f > self.highest.get(given.id, 0), f"2: {given.id} has had a higher one"
+        self.fences[given.f] = (given.id, worker_id)
+        self.highest[given.id] = given.f
+
+    def decided(self, worker_id: str, given: wire.Assign, core: Core, now: Instant) -> None:
+        """A step has led to this assignment, for the first time or once more."""
+        task = core.tasks.get(given.id)
+        if given.f in self.seen or task is None or task.fence != given.f:
+            # What was repeated may have come to an end in the same step.
+            return
+        self.seen.add(given.f)
+        spec = task.spec
+        assert task.run_at <= self.latest_wall, f"6: {task.id} starts before its time"
+        assert spec.start_by is None or spec.start_by > now.wall, f"6: {task.id} starts too late"
+        assert not core.queues[spec.queue].paused, f"6: {task.id} starts in a paused queue"
+        waited_for = [each for each in spec.after if each in core.tasks]
+        assert self.succeeded.issuperset(waited_for) or task.gen > 1, f"6: {task.id} should wait"
+        if spec.limit_key is not None:
+            held = [
+                other
+                for other in core.tasks.values()
+                if other.spec.limit_key == spec.limit_key
+                and other.state in HELD
+                and other.fence <= given.f
+            ]
+            assert len(held) <= spec.limit, f"11: {spec.limit_key}"
+        worker = core.workers[worker_id]
+        outstanding = self.outstanding.setdefault(worker_id, set())
+        outstanding.add(given.f)
+        assert len(outstanding) <= worker.cap, f"10: {worker_id} has {outstanding}"
+        better = [
+            other.id
+            for other in core.tasks.values()
+            if other.state is State.READY
+            and (-other.spec.priority, other.seq) < (-spec.priority, task.seq)
+            and other.spec.queue in worker.queues
+            and not core.queues[other.spec.queue].paused
+            and worker.fits(other.spec)
+            and not _limited(core, other)
+        ]
+        assert not better, f"12: {better} should have gone before {task.id}"
+
+    # Workers
+
+    def welcomed(self, worker_id: str, running: Iterable[int], core: Core) -> None:
+        """A worker has said what it runs, and was believed."""
+        worker = core.workers.get(worker_id)
+        held = {each.fence for each in worker.held.values()} if worker is not None else set()
+        self.outstanding[worker_id] = held.union(running)
+
+    def ended(self, worker_id: str, fence: int) -> None:
+        """A worker has said that it does not run this any more."""
+        self.outstanding.get(worker_id, set()).discard(fence)
+
+    def spoke(self, worker_id: str, message: wire.UpMessage, before: Before, core: Core) -> None:
+        """A word of a worker about an assignment has been taken."""
+        task_id, fence = getattr(message, "id", None), getattr(message, "f", None)
+        if task_id is None or task_id not in before.states:
+            return
+        state, current, owner = before.states[task_id]
+        if state in (State.RUNNING, State.STOPPING) and (owner, current) != (worker_id, fence):
+            task = core.tasks.get(task_id)
+            after = (task.state, task.fence, task.worker) if task is not None else None
+            assert after == before.states[task_id], f"3, 16: {worker_id} has moved {task_id}"
+        if state is State.ASSIGNED and (owner, current) != (worker_id, fence):
+            task = core.tasks.get(task_id)
+            assert task is None or task.state in HELD | WAITING
+            if task is None and not isinstance(message, wire.Result):
+                raise AssertionError(f"3: {task_id} was ended by {message}")
+
+
+def _limited(core: Core, task: Task) -> bool:
+    limit = core.limits.get(task.spec.limit_key or "")
+    return task.spec.limit_key is not None and limit is not None and limit.held >= task.spec.limit
+
+
+def _stored(disk: Image, task_id: str) -> Task | None:
+    stored = disk.task(APP, task_id)
+    return None if stored is None else stored.task
+
+
+def _attempts(disk: Image, task_id: str) -> Sequence[Attempt]:
+    stored = disk.task(APP, task_id)
+    return () if stored is None else stored.attempts
+
+
+__all__ = ["AttemptSaved", "Before", "Witness"]

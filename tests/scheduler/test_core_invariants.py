@@ -1,0 +1,618 @@
+"""The invariants of docs/scheduler.md, over any order of whatever can happen.
+
+The network loses, doubles, reorders and delays; workers are killed, frozen and cut off; two
+processes have one id; the scheduler crashes between any two of its actions, and the disk keeps
+only the beginning of what was not synced; the wall clock jumps; nobody can be heard. After every
+step the books are checked (:mod:`core_books`) and so is what has been seen (:mod:`core_witness`).
+At the end the network heals, and everything has to come to an end.
+
+``CALLBOARD_TEST_EXAMPLES`` is how many of these lives are tried, 60 if it is not set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+)
+
+from callboard_scheduler import wire
+from callboard_scheduler.core import Instant, Turn, actions, begin, events, step
+from callboard_scheduler.core.due import _matters
+from callboard_scheduler.errors import SchedulerError
+from callboard_scheduler.records import (
+    Misfire,
+    OnConflict,
+    OnDisconnect,
+    Overlap,
+    Raw,
+    Retry,
+    Schedule,
+    Spec,
+    Target,
+    Task,
+)
+from callboard_scheduler.states import State
+from callboard_scheduler.stores import Change
+from callboard_scheduler.stores.memory import Image
+from callboard_scheduler.transports import OWN
+from scheduler.core_books import check_books, check_nothing_waits_in_vain
+from scheduler.core_network import Network, Process, Up
+from scheduler.core_witness import APP, Witness
+
+BEGINNING = 1_700_000_000_000
+WORKERS = ("w0", "w1", "w2")
+QUEUES = ("a", "b")
+LIVES = int(os.environ.get("CALLBOARD_TEST_EXAMPLES", "60"))
+
+
+class Crash(Exception):
+    """The scheduler ends here."""
+
+
+@dataclass
+class Write:
+    """Changes that are not on the disk yet, and what waits for that."""
+
+    changes: Sequence[Change]
+    gated: list[actions.Action]
+
+
+spans = st.sampled_from([1, 100, 500, 1_000, 1_500, 3_000, 9_000, 12_000])
+instants = st.none() | st.sampled_from([-1_000, 0, 1, 700, 4_000, 30_000])
+specs = st.fixed_dictionaries(
+    {
+        "queue": st.sampled_from(QUEUES),
+        "name": st.sampled_from(["x", "y"]),
+        "priority": st.integers(0, 2),
+    },
+    optional={
+        "run_at": instants,
+        "start_by": instants,
+        "timeout_ms": st.sampled_from([500, 4_000]),
+        "retry": st.builds(
+            Retry, max_attempts=st.integers(1, 3), initial_ms=st.sampled_from([0, 800])
+        ),
+        "unique_key": st.sampled_from(["k", "l"]),
+        "limit_key": st.sampled_from(["m", "n"]),
+        "limit": st.integers(1, 2),
+        "target": st.none() | st.builds(Target, worker=st.sampled_from(WORKERS)),
+        "on_disconnect": st.sampled_from(OnDisconnect),
+        "max_losses": st.integers(0, 3),
+    },
+)
+conflicts = st.sampled_from(OnConflict)
+places = st.integers(0, 10**6)
+
+
+class Lives(RuleBasedStateMachine):
+    """One app over the lives of its schedulers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mono, self.wall = 1_000, BEGINNING
+        self.disk = Image()
+        self.image = Image()
+        self.writes: list[Write] = []
+        self.network = Network()
+        self.witness = Witness()
+        self.heard_on: dict[tuple[str, str], int] = {}
+        self.asked: dict[int, tuple[str, str, int]] = {}
+        self.ids: list[str] = []
+        self.tickets = 0
+        self.schedules = 0
+        self.put: list[str] = []
+        self.crash_in: int | None = None
+        self.deaf = False
+
+    # The scheduler's lives
+
+    @initialize(
+        caps=st.lists(st.integers(1, 3), min_size=3, max_size=3),
+        drifts=st.lists(st.sampled_from([0.8, 1.0, 1.2]), min_size=3, max_size=3),
+    )
+    def start(self, caps: list[int], drifts: list[float]) -> None:
+        self.begin()
+        for worker, cap, drift in zip(WORKERS, caps, drifts, strict=True):
+            self.network.start(worker, cap, list(QUEUES), drift)
+        self.calm()
+
+    @property
+    def now(self) -> Instant:
+        return Instant(self.mono, self.wall)
+
+    def begin(self) -> None:
+        self.term_kept = False
+        self.deaf = False
+        self.core, turn = begin(APP, OWN, self.disk.copy().load(APP), self.now, max_backlog=10_000)
+        self.image = self.disk.copy()
+        self.writes = [Write((), [])]
+        self.heard_on.clear()
+        self.asked.clear()
+        self.witness.restarted(self.core, self.disk)
+        self.carry_out(turn)
+
+    def crash(self, kept: int) -> None:
+        """The scheduler ends; of what was not synced the first ``kept`` writes are on the disk."""
+        self.crash_in = None
+        for write in self.writes[:kept]:
+            self.to_disk(write)
+        self.begin()
+
+    def happen(self, event: events.Event) -> None:
+        # What is due comes first, or it would be seen as the event's doing; but that depends on
+        # whether anybody could be heard.
+        about_hearing = isinstance(event, events.Deaf | events.Hearing)
+        for each in (event,) if about_hearing else (events.Tick(), event):
+            before = self.witness.before(self.core, self.now)
+            turn = step(self.core, each, self.now)
+            self.witness.after(before, self.core, turn.changes)
+            if isinstance(each, events.Heard):
+                self.witness.spoke(each.worker, each.message, before, self.core)
+            self.carry_out(turn)
+
+    def carry_out(self, turn: Turn) -> None:
+        self.image.apply(turn.changes)
+        gated = [each for each in turn.actions if self.waits(each)]
+        self.writes.append(Write(turn.changes, gated))
+        self.check()
+        for action in turn.actions:
+            if isinstance(action, actions.Tell) and isinstance(action.message, wire.Assign):
+                self.witness.decided(action.worker, action.message, self.core, self.now)
+        for action in turn.actions:
+            if not self.waits(action):
+                self.act(action)
+
+    def waits(self, action: actions.Action) -> bool:
+        untold = isinstance(action, actions.Tell) and not self.term_kept
+        return untold or bool(getattr(action, "after_commit", False))
+
+    def act(self, action: actions.Action) -> None:
+        if self.crash_in is not None:
+            if self.crash_in == 0:
+                raise Crash
+            self.crash_in -= 1
+        if isinstance(action, actions.Tell):
+            if isinstance(action.message, wire.Assign):
+                self.witness.assigned(action.worker, action.message, self.core)
+            elif isinstance(action.message, wire.Done):
+                self.witness.done(action.message, self.image)
+            self.network.tell(action.worker, self.core.term, action.message)
+        elif isinstance(action, actions.CutOff):
+            self.network.cut_off(action.worker)
+        elif isinstance(action, actions.Answer):
+            self.answered(action)
+
+    def to_disk(self, write: Write) -> None:
+        self.witness.committed(write.changes, self.disk)
+        self.disk.apply(write.changes)
+
+    def sync(self, n: int) -> None:
+        for _ in range(min(n, len(self.writes))):
+            write = self.writes.pop(0)
+            self.to_disk(write)
+            self.term_kept = True
+            for action in write.gated:
+                self.act(action)
+
+    def check(self) -> None:
+        check_books(self.core)
+        check_nothing_waits_in_vain(self.core)
+        for task in self.core.tasks.values():
+            if task.spec.schedule is not None:
+                assert task.id == f"{task.spec.schedule}.{task.spec.fire_at}"
+
+    def safely(self, do: Callable[[], None], kept: int = 0) -> None:
+        """Do something in which the scheduler may crash."""
+        try:
+            do()
+        except Crash:
+            self.crash(kept)
+
+    @rule(n=st.integers(1, 5), kept=st.integers(0, 3))
+    def syncs(self, n: int, kept: int) -> None:
+        self.safely(lambda: self.sync(n), kept)
+
+    @rule(kept=st.integers(0, 5), sockets_too=st.booleans())
+    def crashes(self, kept: int, sockets_too: bool) -> None:
+        if sockets_too:
+            for process in self.network.processes:
+                process.disconnect(told=False)
+            self.network.ups.clear()
+        self.crash(kept)
+
+    @rule(actions_done=st.integers(0, 4))
+    def is_about_to_crash(self, actions_done: int) -> None:
+        self.crash_in = actions_done
+
+    # Time
+
+    @rule(ms=spans, kept=st.integers(0, 3))
+    def time_passes(self, ms: int, kept: int) -> None:
+        self.safely(lambda: self.pass_time(ms), kept)
+
+    def pass_time(self, ms: int) -> None:
+        """Let time pass in steps, so that processes beat in between; nothing is delivered."""
+        left = ms
+        while left:
+            span = min(left, 500)
+            self.mono += span
+            self.wall += span
+            left -= span
+            self.network.tick(self.mono)
+            self.happen(events.Tick())
+
+    @rule(ms=st.sampled_from([-30_000, -1_000, 1_000, 30_000]))
+    def wall_clock_jumps(self, ms: int) -> None:
+        self.wall += ms
+        self.safely(lambda: self.happen(events.Tick()))
+
+    @rule(late=st.sampled_from([0, 500, 20_000]))
+    def nobody_can_be_heard(self, late: int) -> None:
+        if not self.deaf:
+            since = self.mono
+            self.mono += late
+            self.wall += late
+            self.deaf = True
+            self.safely(lambda: self.happen(events.Deaf(since)))
+
+    @precondition(lambda self: self.deaf)
+    @rule()
+    def workers_can_be_heard_again(self) -> None:
+        self.deaf = False
+        self.safely(lambda: self.happen(events.Hearing()))
+
+    # The network
+
+    @precondition(lambda self: self.network.ups)
+    @rule(which=places, twice=st.booleans(), kept=st.integers(0, 2))
+    def something_arrives_at_the_scheduler(self, which: int, twice: bool, kept: int) -> None:
+        place = which % len(self.network.ups)
+        up = self.network.ups[place] if twice else self.network.ups.pop(place)
+        self.safely(lambda: self.arrive(up), kept)
+
+    @precondition(lambda self: self.network.ups)
+    @rule(which=places)
+    def something_is_lost_on_the_way_up(self, which: int) -> None:
+        self.network.ups.pop(which % len(self.network.ups))
+
+    @precondition(lambda self: any(each.inbox for each in self.network.processes))
+    @rule(who=places, which=places, twice=st.booleans())
+    def something_arrives_at_a_worker(self, who: int, which: int, twice: bool) -> None:
+        process = self.one_of([each for each in self.network.processes if each.inbox], who)
+        if process is None or process.frozen:
+            return
+        place = which % len(process.inbox)
+        process.hear(process.inbox[place] if twice else process.inbox.pop(place))
+
+    @precondition(lambda self: any(each.inbox for each in self.network.processes))
+    @rule(who=places, which=places)
+    def something_is_lost_on_the_way_down(self, who: int, which: int) -> None:
+        process = self.one_of([each for each in self.network.processes if each.inbox], who)
+        if process is not None:
+            process.inbox.pop(which % len(process.inbox))
+
+    @rule()
+    def all_is_calm_for_a_moment(self) -> None:
+        self.safely(self.calm)
+
+    def calm(self) -> None:
+        """Deliver everything, in order, until nothing is in flight."""
+        for _ in range(200):
+            self.sync(len(self.writes))
+            ups, self.network.ups = self.network.ups, []
+            for up in ups:
+                self.arrive(up)
+            inboxes = [each for each in self.network.processes if each.inbox and not each.frozen]
+            for process in inboxes:
+                downs, process.inbox = process.inbox, []
+                for down in downs:
+                    process.hear(down)
+            if not self.network.ups and not inboxes:
+                self.sync(len(self.writes))
+                if not self.network.ups and not any(
+                    each.inbox and not each.frozen for each in self.network.processes
+                ):
+                    return
+        raise AssertionError("they never stop talking")
+
+    def arrive(self, up: Up) -> None:
+        sender = (up.worker, up.boot)
+        if up.message is None:
+            # The end of a connection counts for the process that was heard on it last.
+            if self.heard_on.get(sender) == up.connection:
+                del self.heard_on[sender]
+                self.happen(events.Left(up.worker, up.boot))
+            return
+        self.heard_on[sender] = max(up.connection, self.heard_on.get(sender, 0))
+        message = up.message
+        self.happen(events.Tick())
+        worker = self.core.workers.get(up.worker)
+        believed = worker is not None and worker.boot == up.boot
+        if believed and isinstance(message, wire.Result | wire.Released | wire.Reject):
+            self.witness.ended(up.worker, message.f)
+        if isinstance(message, wire.Hello) or (believed and isinstance(message, wire.Heartbeat)):
+            self.listed(up, message)
+            return
+        self.happen(events.Heard(up.worker, up.boot, message))
+
+    def listed(self, up: Up, message: wire.Hello | wire.Heartbeat) -> None:
+        """What a worker lists is what it runs, if it is welcome at all."""
+        worker = self.core.workers.get(up.worker)
+        known = self.witness.outstanding.get(up.worker, set())
+        running = {fence for fence in up.running if fence in self.witness.fences}
+        self.witness.outstanding[up.worker] = {
+            each.fence for each in (worker.held.values() if worker else ())
+        } | running
+        session = worker.session if worker is not None else 0
+        if isinstance(message, wire.Hello):
+            self.hello(up, message, known, running, session)
+        else:
+            self.happen(events.Heard(up.worker, up.boot, message))
+
+    def hello(
+        self, up: Up, message: wire.Hello, known: set[int], running: set[int], session: int
+    ) -> None:
+        before = self.core.workers.get(up.worker)
+        replaced = before is not None and before.boot != up.boot
+        if replaced:
+            # What the other process runs is nobody's slot any more.
+            self.witness.outstanding[up.worker] = set(running)
+        self.happen(events.Heard(up.worker, up.boot, message))
+        worker = self.core.workers.get(up.worker)
+        if worker is None or worker.boot != up.boot:
+            self.witness.outstanding[up.worker] = known
+
+    # Workers
+
+    def one_of(self, processes: list[Process], who: int) -> Process | None:
+        return processes[who % len(processes)] if processes else None
+
+    def any_process(self, who: int) -> Process | None:
+        return self.one_of(self.network.processes, who)
+
+    @rule(who=places, which=places, error=st.none() | st.sampled_from([True, False]))
+    def a_function_ends(self, who: int, which: int, error: bool | None) -> None:
+        busy = [each for each in self.network.processes if each.running and not each.frozen]
+        process = self.one_of(busy, who)
+        if process is not None:
+            fence = sorted(process.running)[which % len(process.running)]
+            fault = None if error is None else wire.ResultError("Oops", retry=error)
+            process.finish(fence, fault)
+
+    @rule(who=places, word=st.sampled_from(["beat", "repeat", "greet"]))
+    def a_process_says_something(self, who: int, word: str) -> None:
+        process = self.any_process(who)
+        if process is None or process.frozen or process.connection is None:
+            return
+        if word == "greet" or process.welcomed:
+            getattr(process, word)()
+
+    @rule(who=places)
+    def a_function_reports(self, who: int) -> None:
+        process = self.any_process(who)
+        if process is not None and process.running:
+            process.progress(min(process.running))
+
+    @rule(who=places, cap=st.integers(0, 3))
+    def a_capacity_changes(self, who: int, cap: int) -> None:
+        process = self.any_process(who)
+        if process is not None and process.welcomed and not process.frozen:
+            process.change(cap)
+
+    @rule(who=places, told=st.booleans(), cap=st.integers(1, 3))
+    def a_process_is_killed_and_another_started(self, who: int, told: bool, cap: int) -> None:
+        process = self.any_process(who)
+        if process is not None:
+            process.die(told=told)
+            self.network.start(process.worker, cap, list(QUEUES), process.drift)
+
+    @rule(worker=st.sampled_from(WORKERS), cap=st.integers(1, 3))
+    def a_second_process_of_one_id_is_started(self, worker: str, cap: int) -> None:
+        if sum(each.worker == worker for each in self.network.processes) < 2:
+            self.network.start(worker, cap, list(QUEUES), 1.0)
+
+    @rule(who=places)
+    def a_process_freezes_or_thaws(self, who: int) -> None:
+        process = self.any_process(who)
+        if process is not None:
+            process.frozen = not process.frozen
+
+    @rule(who=places, told=st.booleans())
+    def a_connection_breaks_or_is_made(self, who: int, told: bool) -> None:
+        process = self.any_process(who)
+        if process is not None and process.connection is not None:
+            process.disconnect(told=told)
+        elif process is not None and not process.frozen:
+            process.connect()
+
+    @rule(who=places)
+    def a_process_says_goodbye(self, who: int) -> None:
+        process = self.any_process(who)
+        if process is not None and process.welcomed and not process.frozen:
+            process.leave()
+
+    # Requests
+
+    def ask(self, what: str, make: Callable[[int], events.Event], task: str = "") -> None:
+        self.tickets += 1
+        live = self.core.tasks.get(task)
+        self.asked[self.tickets] = (what, task, live.gen if live is not None else 0)
+        ticket = self.tickets
+        self.safely(lambda: self.happen(make(ticket)), kept=ticket % 3)
+
+    def answered(self, action: actions.Answer) -> None:
+        asked = self.asked.pop(action.ticket, None)
+        value: Any = action.value
+        if asked is None or isinstance(value, SchedulerError):
+            return
+        what, task_id, gen = asked
+        if what == "submit":
+            for each, _ in value:
+                self.witness.submitted.add(each)
+        elif what == "cancel":
+            self.witness.cancelled.add((task_id, gen))
+        elif isinstance(value, Task):
+            self.witness.revs[task_id] = max(value.rev, self.witness.revs.get(task_id, 1))
+
+    def at(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Times as they are from now."""
+        moved = dict(fields)
+        for name in ("run_at", "start_by"):
+            if moved.get(name) is not None:
+                moved[name] += self.wall
+        return moved
+
+    def task_at(self, which: int) -> str:
+        return self.ids[which % len(self.ids)] if self.ids else "none"
+
+    @rule(
+        fields=st.lists(specs, min_size=1, max_size=4),
+        conflict=conflicts,
+        after=st.none() | places,
+    )
+    def tasks_are_submitted(
+        self, fields: list[dict[str, Any]], conflict: OnConflict, after: int | None
+    ) -> None:
+        tasks = []
+        for each in fields:
+            spec = self.at(each)
+            if after is not None and self.ids:
+                spec["after"] = (self.task_at(after),)
+            self.ids.append(f"t{len(self.ids) + 1}")
+            tasks.append(events.NewTask(self.ids[-1], Spec(**spec), conflict))
+        self.ask("submit", lambda ticket: events.Submit(ticket, tasks))
+
+    @rule(which=places)
+    def a_task_is_cancelled(self, which: int) -> None:
+        task = self.task_at(which)
+        self.ask("cancel", lambda ticket: events.Cancel(ticket, task), task)
+
+    @rule(which=places, fields=specs, after=st.none() | places)
+    def a_task_is_updated(self, which: int, fields: dict[str, Any], after: int | None) -> None:
+        task, changes = self.task_at(which), self.at(fields)
+        changes = dict(list(changes.items())[which % 3 :])
+        if after is not None:
+            changes["after"] = (self.task_at(after),)
+        self.ask("update", lambda ticket: events.Change(ticket, task, changes), task)
+
+    @rule(which=places, worker=st.sampled_from([None, *WORKERS]))
+    def a_task_is_moved(self, which: int, worker: str | None) -> None:
+        task, target = self.task_at(which), Target(worker=worker) if worker else None
+        self.ask("move", lambda ticket: events.Move(ticket, task, target), task)
+
+    @rule(which=places)
+    def a_task_is_requeued(self, which: int) -> None:
+        task = self.task_at(which)
+        stored = self.image.task(APP, task)
+        if stored is not None and task not in self.core.tasks:
+            self.ask("requeue", lambda ticket: events.Requeue(ticket, stored.task), task)
+
+    @rule(queue=st.sampled_from(QUEUES), paused=st.booleans())
+    def a_queue_is_paused_or_resumed(self, queue: str, paused: bool) -> None:
+        self.ask("pause", lambda ticket: events.Pause(ticket, queue, paused))
+
+    @rule(suspended=st.booleans())
+    def the_core_is_suspended_or_not(self, suspended: bool) -> None:
+        self.safely(lambda: self.happen(events.Suspend(suspended)))
+
+    @rule(
+        every_ms=st.sampled_from([400, 2_500]),
+        overlap=st.sampled_from(Overlap),
+        misfire=st.sampled_from(Misfire),
+        again=st.booleans(),
+        paused=st.booleans(),
+    )
+    def a_schedule_is_put(
+        self, every_ms: int, overlap: Overlap, misfire: Misfire, again: bool, paused: bool
+    ) -> None:
+        if not again or not self.put:
+            # Each under an id of its own: one that was dropped may have had the same ticks.
+            self.schedules += 1
+            self.put.append(f"s{self.schedules}")
+        if len(self.put) > 2:
+            dropped = self.put.pop(0)
+            self.ask("drop", lambda ticket: events.DropSchedule(ticket, dropped))
+        schedule = Schedule(
+            self.put[-1],
+            every_ms=every_ms,
+            overlap=overlap,
+            misfire=misfire,
+            paused=paused,
+            task=Raw(b'{"name":"x","queue":"a"}'),
+        )
+        self.ask("put", lambda ticket: events.PutSchedule(ticket, schedule))
+
+    # The end
+
+    def teardown(self) -> None:
+        """With a network that works and a worker that stays, everything ends (19 to 22)."""
+        if not hasattr(self, "core"):
+            return
+        self.crash_in = None
+        for process in list(self.network.processes):
+            process.die(told=True)
+        self.happen(events.Hearing())
+        self.happen(events.Suspend(False))
+        for schedule in list(self.core.schedules):
+            self.happen(events.DropSchedule(0, schedule))
+        for queue in QUEUES:
+            self.happen(events.Pause(0, queue, False))
+        for task in list(self.core.tasks):
+            if task in self.core.tasks:
+                self.happen(events.Move(0, task, None))
+        process = self.network.start("w9", 2, list(QUEUES), 1.0)
+        for _ in range(400):
+            self.calm()
+            for fence in list(process.running):
+                process.finish(fence, None)
+            self.calm()
+            if not self.core.tasks:
+                break
+            self.pass_time(500)
+        for _ in range(25):
+            # Long enough to miss whoever went without a word.
+            self.pass_time(500)
+            self.calm()
+        left = {task.id: task.state.value for task in self.core.tasks.values()}
+        assert not left, f"19, 20: these never end: {left}"
+        self.leaves_nothing()
+
+    def leaves_nothing(self) -> None:
+        """18: what is over has left nothing behind."""
+        core = self.core
+        for derived in (
+            *(core.assignments, core.limits, core.unique, core.blockers, core.dependents),
+            *(core.handovers, core.ticks, core.ready.stamps, core.offered, core.loosened),
+        ):
+            assert not derived
+        assert [worker.id for worker in core.workers.values() if worker.connected] == ["w9"]
+        worker = core.workers["w9"]
+        assert (worker.free, worker.ghosts, worker.elsewhere) == (2, {}, 0)
+        core.timers.sweep(lambda timer: _matters(core, timer))
+        assert len(core.timers) <= 2
+        for task_id in self.witness.submitted:
+            stored = self.disk.task(APP, task_id)
+            assert stored is not None and stored.task.state not in _LIVE
+            assert all(each.outcome is not None for each in stored.attempts), stored.attempts
+
+
+_LIVE = {State.BLOCKED, State.SCHEDULED, State.READY, State.ASSIGNED, State.RUNNING, State.STOPPING}
+
+TestLives = pytest.mark.timeout(900)(Lives.TestCase)
+TestLives.settings = settings(
+    max_examples=LIVES,
+    stateful_step_count=50 if LIVES <= 60 else 120,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
