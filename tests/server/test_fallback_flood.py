@@ -332,6 +332,25 @@ def test_a_client_that_leaves_after_it_had_to_wait_is_seen_to(
         server.eventually(lambda: server.look(waited_for) == [True])
 
 
+def test_sessions_that_waited_to_be_admitted_are_bounded_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routes, "MAX_UNATTENDED", 20)
+    doors = Doors(monkeypatch, "connect")
+    small = msgspec.structs.replace(development_app(), max_connections=40)
+    with nothing_left(), serving(apps=(small,)) as server:
+        for number in range(30):
+            receive = FallbackClient(server, f"1/{number}").receive()
+            server.settle()
+            receive.peer.reset()
+        doors.open("connect")
+        server.eventually(lambda: len(server.look(connections)) == 20)
+        server.skip(6)
+        assert server.look(connections) == []
+        streams = [FallbackClient(server, f"2/{number}").open() for number in range(40)]
+        assert len(server.look(connections)) == len(streams), "the others count no longer"
+
+
 def test_two_that_open_one_session_at_once_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
     doors = Doors(monkeypatch, "connect")
     small = msgspec.structs.replace(development_app(), max_connections=2)

@@ -101,20 +101,24 @@ class Fallback:
         return partial(session.attend, streaming=action == b"xhr_streaming")
 
     async def _open(self, name: _Name, query: str, client: ClientInfo) -> Session | Refusal:
-        if len(self._unattended) >= MAX_UNATTENDED:
+        if self._full:
             return refuse(self._hub, refusals.OVER_CAPACITY, client)
         app = await admit(self._hub, self._apps, name.key, query, client)
         if isinstance(app, Refusal):
             return app
         session = self._sessions.get(name)
-        if session is not None:
-            # Two requests have asked for it at once.
-            await self._hub.broker.disconnect(app.id)
-        else:
+        if session is None and not self._full:
             forget = partial(self._sessions.pop, name)
             session = Session(self._hub, app, self._settings, self._unattended, forget)
             self._sessions[name] = session
-        return session
+            return session
+        # Others have asked while the broker was: for this session, or for too many.
+        await self._hub.broker.disconnect(app.id)
+        return session or refuse(self._hub, refusals.OVER_CAPACITY, client, app)
+
+    @property
+    def _full(self) -> bool:
+        return len(self._unattended) >= MAX_UNATTENDED
 
     async def _send(self, name: _Name, body: bytes) -> Response:
         session = self._sessions.get(name)
