@@ -62,7 +62,7 @@ def spawn(server: Server, worker_id: str, slots: int, directory: Path) -> Worker
             for name, value in os.environ.items()
             if not name.startswith(("CALLBOARD_", "PUSHER_"))
         },
-        "PYTHONPATH": str(directory),
+        "PYTHONPATH": os.pathsep.join((str(directory), os.environ.get("PYTHONPATH", ""))),
         program.MARKS: str(directory / "marks"),
         program.STOPS: str(directory / "stops"),
         program.SLOTS: str(slots),

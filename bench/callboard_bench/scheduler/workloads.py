@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -40,6 +41,9 @@ WORKLOADS: Final = (
 )
 
 
+#: Nobody takes so long who still does something.
+_ROUND_SECONDS: Final = 900.0
+
 #: The workloads that peers run as well.
 _OF_PEERS: Final = {
     latency.WORKLOAD.key: peers.latency,
@@ -72,9 +76,15 @@ async def run(options: argparse.Namespace) -> list[Result]:
 
 
 async def _run(workload: Workload, sizes: Sizes, contender: Contender | Peer) -> Round:
-    if isinstance(contender, Peer):
-        return await _OF_PEERS[workload.key](contender, sizes)
-    return await workload.run(contender, sizes)
+    try:
+        async with asyncio.timeout(_ROUND_SECONDS + sizes.cron_seconds):
+            if isinstance(contender, Peer):
+                return await _OF_PEERS[workload.key](contender, sizes)
+            return await workload.run(contender, sizes)
+    except TimeoutError:
+        raise ServerFailed(
+            f"{contender.name} was not done with {workload.key} within {_ROUND_SECONDS:g} s"
+        ) from None
 
 
 def _result(

@@ -66,6 +66,7 @@ async def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
             await asyncio.sleep(_POLL_SECONDS)
         else:
             writer.close()
+            await writer.wait_closed()
             return True
     return False
 

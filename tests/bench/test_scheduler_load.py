@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from callboard_bench.scheduler import pace
+from callboard_bench.scheduler.caller import CallRefused
+from callboard_bench.scheduler.pace import paced
+from callboard_bench.scheduler.timings import Timings
+from callboard_bench.scheduler.volley import fire
+
+MS = 1_000_000
+
+
+class HeldTime:
+    """A monotonic clock that moves when somebody sleeps, or is told to."""
+
+    def __init__(self) -> None:
+        self.ns = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self.ns += round(seconds * 1e9)
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> HeldTime:
+    held = HeldTime()
+    monkeypatch.setattr(pace, "monotonic_ns", lambda: held.ns)
+    monkeypatch.setattr(asyncio, "sleep", held.sleep)
+    return held
+
+
+async def test_submits_come_at_their_times(time: HeldTime) -> None:
+    assert [number async for number in paced(3, 0.02)] == [0, 20 * MS, 40 * MS]
+
+
+async def test_a_stall_counts_from_when_a_submit_was_due(time: HeldTime) -> None:
+    numbers = []
+    async for number in paced(5, 0.02):
+        numbers.append(number)
+        if len(numbers) == 2:
+            # The answer to the second takes until after the fourth was due.
+            time.ns += 50 * MS
+    assert numbers == [0, 20 * MS, 40 * MS, 60 * MS, 80 * MS]
+    assert time.ns == 80 * MS
+
+
+async def test_the_first_submit_cannot_be_late(time: HeldTime) -> None:
+    async for number in paced(1, 0.02):
+        assert number == time.ns == 0
+
+
+def test_percentiles_of_timings_are_milliseconds() -> None:
+    timings = Timings((0, n * MS) for n in range(1, 101))
+    timings.add(0, 500 * MS)
+
+    assert len(timings) == 101
+    assert timings.values("start") == {
+        "start_p50": 51.0,
+        "start_p90": 91.0,
+        "start_p99": 100.0,
+        "start_max": 500.0,
+    }
+    assert timings.last(1).values("start")["start_p50"] == 500.0
+
+
+@asynccontextmanager
+async def answering(answer: Callable[[bytes], bytes]) -> AsyncIterator[tuple[str, int]]:
+    """Serve lines: the answer to one is what ``answer`` returns, empty to close."""
+
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        while line := await reader.readline():
+            reply = answer(line.strip())
+            if not reply:
+                break
+            writer.write(reply)
+            await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()
+    await asyncio.gather(*serving)
+
+
+def ok(line: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(line), line)
+
+
+async def test_a_volley_sends_each_request_once_and_keeps_their_order() -> None:
+    taken: list[bytes] = []
+
+    def answer(line: bytes) -> bytes:
+        taken.append(line)
+        return ok(line)
+
+    requests = [b"request %d\n" % n for n in range(20)]
+    async with answering(answer) as address:
+        volley = await fire(*address, requests, connections=3)
+
+    assert volley.answers == [request.strip() for request in requests]
+    assert sorted(taken) == sorted(volley.answers)
+    assert volley.began_ns < volley.ended_ns
+
+
+async def test_a_refused_request_ends_the_volley() -> None:
+    def answer(line: bytes) -> bytes:
+        if line == b"2":
+            return b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 5\r\n\r\nfull\n"
+        return ok(line)
+
+    async with answering(answer) as address:
+        with pytest.raises(CallRefused, match="answered with 429 b'full"):
+            await fire(*address, [b"1\n", b"2\n", b"3\n"], connections=1)
+
+
+async def test_a_server_that_closes_ends_the_volley() -> None:
+    async with answering(lambda line: b"") as address:
+        with pytest.raises(ConnectionError, match="closed a kept-alive connection"):
+            await fire(*address, [b"1\n"], connections=1)
