@@ -95,6 +95,44 @@ async def test_a_worker_that_is_in_no_pool_is_found_all_the_same() -> None:
         await transport.stop()
 
 
+async def test_a_worker_that_leaves_the_pool_and_comes_back_at_once_is_heard_once() -> None:
+    async with server() as port:
+        transport, listener = RemoteTransport(url(port)), Listener()
+        await transport.start(listener)
+        authorizer = SecretAuthorizer(APP.key, APP.secret, {"user_id": "w1"})
+        async with Client(APP.key, "127.0.0.1", port, authorizer=authorizer) as client:
+            channel = await client.subscribe(worker_channel("default", "w1"))
+            await client.subscribe(POOL)
+            await listener.hears("joined", channel.name)
+            # In one write, so that it is told in one turn of the loop.
+            await client.unsubscribe(POOL)
+            await client.subscribe(POOL)
+            await listener.hears("left", channel.name, Cause.DISCONNECTED)
+            await listener.hears("joined", channel.name)
+            for said in ("one", "two"):
+                await channel.trigger("client-sched", said)
+                await listener.hears("received", channel.name, said)
+        await transport.stop()
+
+
+async def test_what_is_small_in_bytes_is_sent_whatever_its_characters() -> None:
+    async with server() as port:
+        transport = RemoteTransport(url(port))
+        await transport.start(Listener())
+        async with Client(APP.key, "127.0.0.1", port) as client:
+            news = await client.subscribe("news")
+            text = "x" * 6_000 + "\N{SLIGHTLY SMILING FACE}"
+            assert transport.publish({"name": "e", "channel": "news", "data": text}) is Sent.OK
+            assert (await news.get(5.0)).data == text
+        await transport.stop()
+
+
+async def test_a_service_behind_a_path_is_refused_for_nothing_could_be_sent_there() -> None:
+    transport = RemoteTransport("http://key:secret@127.0.0.1:1/pusher/apps/1")
+    with pytest.raises(TransportError, match="no path before /apps, as /pusher is in http"):
+        await transport.start(Listener())
+
+
 async def test_a_service_with_a_scheduler_of_its_own_is_refused_with_what_to_do() -> None:
     async with server(RecordingExtension()) as port:
         with pytest.raises(TransportError, match=r"scheduler of its own.*--no-scheduler"):

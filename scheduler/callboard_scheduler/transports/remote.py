@@ -18,12 +18,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
-from callboard_client import ApiClient, Client, ClientError, Event, SecretAuthorizer, State
+from callboard_client import ApiClient, Channel, Client, ClientError, Event, SecretAuthorizer, State
 from callboard_client.errors import SubscriptionError
 from callboard_client.signed_request import Credentials
 from callboard_scheduler import names
@@ -84,6 +85,8 @@ class RemoteTransport:
         self._client: Client | None = None
         self._sender: Sender | None = None
         self._following: set[str] = set()
+        #: What is bound to, for a channel may be followed anew before it was left.
+        self._bound: dict[str, Channel] = {}
         #: Those of them that the pool has told of.
         self._members: set[str] = set()
         #: How often they were told as a whole, which is once for each connection.
@@ -147,6 +150,7 @@ class RemoteTransport:
         if client is not None:
             await client.close()
         self._following.clear()
+        self._bound.clear()
         self._members.clear()
 
     def send(self, channel: str, event: str, data: str) -> Sent:
@@ -183,7 +187,12 @@ class RemoteTransport:
         # It takes a quarter of a second, and only a remote scheduler needs it.
         import pusher
 
-        host, port, tls, _ = _address(self._credentials.base)
+        host, port, tls, prefix = _address(self._credentials.base)
+        if prefix:
+            raise TransportError(
+                f"the official pusher library knows no path before /apps, as {prefix} is in "
+                f"{self._credentials.base}: name the service where it needs none"
+            )
         if not self._credentials.app_id.isdigit():
             raise TransportError(
                 f"the official pusher library takes app ids of digits only, not "
@@ -198,7 +207,9 @@ class RemoteTransport:
             ssl=tls,
             timeout=self._timeout_seconds,
         )
-        return client.trigger_batch
+        # Its own check of sizes counts bytes of memory, four for each character of a text with one
+        # emoji, and refuses a whole batch by that. What is sent is text already.
+        return partial(client.trigger_batch, already_encoded=True)
 
     def _queue(self, event: Mapping[str, Any]) -> Sent:
         if self._sender is None or not self._sender.send(event):
@@ -257,11 +268,15 @@ class RemoteTransport:
         if client is None:
             return
         heard = client.channel(channel, max_queued_events=0)
-        unbind = heard.bind(names.UP_EVENT, self._heard)
+        if self._bound.get(channel) is not heard:
+            self._bound[channel] = heard
+            heard.bind(names.UP_EVENT, self._heard)
         try:
             await client.subscribe(channel)
         except ClientError as error:
-            unbind()
+            # At its end: the next one of this name is another.
+            if self._bound.get(channel) is heard:
+                del self._bound[channel]
             if self._stopped or channel not in self._following:
                 return
             self._following.discard(channel)
@@ -272,6 +287,7 @@ class RemoteTransport:
 
     async def _unfollow(self, channel: str) -> None:
         if self._client is not None and channel not in self._following:
+            self._bound.pop(channel, None)
             await self._client.unsubscribe(channel)
 
     def _heard(self, event: Event) -> None:
