@@ -15,6 +15,7 @@ from callboard_scheduler import Context, Fatal, Retry, Worker, WorkerRefused, wi
 from callboard_scheduler.records import Raw
 from callboard_scheduler.transports import Cause
 from callboard_scheduler.worker.errors import NoTasks
+from callboard_scheduler.worker.session import CAUTIOUS
 from support.scripted_scheduler import PATIENCE_SECONDS, ScriptedScheduler, scripted_scheduler
 
 
@@ -182,6 +183,25 @@ async def test_an_exception_fails_the_try_with_its_type_and_text(running: Runnin
     unsuitable = error_of(await running.result("work", '["object"]'))
     assert (unsuitable.type, unsuitable.retry) == ("BadResult", False)
     assert "the result of 'work' must be a JSON value" in unsuitable.msg
+
+
+async def test_what_is_long_only_as_json_still_fits_an_event(running: Running) -> None:
+    long = "\0" * 90_000
+
+    @running.worker.task("progress")
+    async def progress(ctx: Context) -> None:
+        await ctx.progress(50, long)
+
+    @running.worker.task("raise")
+    async def raise_(ctx: Context) -> None:
+        raise ValueError(long)
+
+    await running.begin()
+    for name, said in (("progress", "a progress report has 540002 bytes"), ("raise", "\0" * 500)):
+        given = running.scheduler.assign(name)
+        result = await running.scheduler.hear(wire.Result, f=given.f)
+        assert error_of(result).msg.startswith(said)
+        assert len(msgspec.json.encode(result)) < CAUTIOUS.bytes
 
 
 async def test_wrong_arguments_fail_the_task_for_good(running: Running) -> None:

@@ -120,12 +120,17 @@ class Context:
 
         Raises:
             ValueError: not within 0 to 100, or more than one event holds.
-            BadResult: ``data`` is no JSON value.
+            BadResult: ``data`` is no JSON value, or ``message`` not all Unicode.
+            TypeError: ``message`` is no text.
         """
         if pct is not None and not 0 <= pct <= 100:
             raise ValueError(f"pct must be from 0 to 100, got {pct}")
         raw = None if data is None else values.encode(data, "progress data")
-        self._check_size("a progress report", len(raw or b"") + len((message or "").encode()))
+        if not isinstance(message, str | None):
+            raise TypeError(f"message must be a text, got {type(message).__name__}")
+        # As JSON: escaped, a control character takes six bytes.
+        text = b"" if message is None else values.encode(message, "a progress message")
+        self._check_size("a progress report", len(raw or b"") + len(text))
         self._reports.progressed(self.fence, pct, message, raw)
         return _TURN
 

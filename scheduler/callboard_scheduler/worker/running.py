@@ -29,6 +29,8 @@ from callboard_scheduler.worker.threads import Threads
 logger = logging.getLogger("callboard_scheduler.worker")
 
 _MESSAGE_CHARACTERS: Final = 2_000
+#: Of it as JSON, where a control character takes six: an event of any service holds it.
+_MESSAGE_BYTES: Final = 8_200
 
 
 class Ends(Protocol):
@@ -173,6 +175,8 @@ def result_error(error: BaseException) -> ResultError:
     text = str(error).encode("utf-8", "replace").decode()
     if len(text) > _MESSAGE_CHARACTERS:
         text = f"{text[:_MESSAGE_CHARACTERS]}…"
+    while len(values.encode(text, "a message")) > _MESSAGE_BYTES:
+        text = f"{text[: len(text) // 2]}…"
     return ResultError(
         type(error).__name__,
         text,
