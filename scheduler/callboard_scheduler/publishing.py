@@ -17,7 +17,7 @@ from msgspec import UNSET, Raw, UnsetType
 from callboard_protocol import rest
 from callboard_protocol.channels import MAX_CHANNEL_NAME_LENGTH, MAX_EVENT_NAME_LENGTH
 from callboard_protocol.rest import MAX_EVENT_PAYLOAD_BYTES, EventLimits, Trigger
-from callboard_scheduler.errors import BadField
+from callboard_scheduler.errors import BODY, BadField
 from callboard_scheduler.fields import Body, Span, Time, time_ms
 from callboard_scheduler.names import PUBLISH, PUBLISH_QUEUE
 from callboard_scheduler.records import Spec
@@ -122,7 +122,12 @@ def _submission(event: dict[str, Any], trigger: Trigger, now_ms: int) -> Submiss
 
 
 def _run_at(event: dict[str, Any], now_ms: int) -> int | None:
-    when = _when.read(orjson.dumps({name: event[name] for name in _WHEN if name in event}))
+    try:
+        text = orjson.dumps({name: event[name] for name in _WHEN if name in event})
+    except orjson.JSONEncodeError:
+        # It reads deeper than it writes.
+        raise BadField(BODY, "it is nested too deeply") from None
+    when = _when.read(text)
     deliver_at, delay_ms = when.deliver_at, when.delay_ms
     if isinstance(deliver_at, int | str):
         if isinstance(delay_ms, int):

@@ -126,6 +126,10 @@ def test_each_event_of_a_batch_becomes_a_task() -> None:
             {"batch": [{**EVENT, "delay_ms": 5}, EVENT]},
             "batch[1].deliver_at: missing, expected deliver_at or delay_ms of every event",
         ),
+        (
+            json.dumps(EVENT).encode()[:-1] + b',"delay_ms":' + b"[" * 500 + b"]" * 500 + b"}",
+            "body: it is nested too deeply",
+        ),
     ],
 )
 def test_a_time_that_is_none_is_refused_by_field(body: object, told: str) -> None:
