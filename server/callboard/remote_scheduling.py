@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +31,7 @@ from callboard_scheduler.transports.remote import RemoteTransport, TransportErro
 from callboard_server import sockets as server_sockets
 from callboard_server.extensions import Facilities
 from callboard_server.front.request import Response, text
+from callboard_server.listeners import is_loopback
 from callboard_server.server import Server
 from callboard_server.settings import AppSettings, Settings
 
@@ -99,7 +100,8 @@ def run(remote: Remote, ports_path: Path | None) -> None:
     """Schedule until SIGINT or SIGTERM.
 
     Raises:
-        StartError: the service, the data folder or the address cannot be used.
+        StartError: the service, the data folder or the address cannot be used, the last also for
+            credentials that everyone knows.
         ListenError: the address cannot be listened on.
     """
     log_to_stderr()
@@ -118,8 +120,23 @@ def run(remote: Remote, ports_path: Path | None) -> None:
     if ports_path is not None:
         ports_file.check(ports_path)
     bound = server_sockets.bind(settings)
+    try:
+        _refuse_built_in_credentials(app, bound)
+    except BaseException:
+        bound.close()
+        raise
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, bound.plain, remote, ports_path))
+
+
+def _refuse_built_in_credentials(app: AppSettings, sockets: Iterable[socket.socket]) -> None:
+    public = [sock.getsockname()[0] for sock in sockets if not is_loopback(sock)]
+    if app.built_in and public:
+        raise StartError(
+            f"--url has the built-in development credentials, which everyone knows, and other "
+            f"machines can reach {public[0]}: give the app credentials of its own where its "
+            "service is configured, or listen on 127.0.0.1 only"
+        )
 
 
 async def _serve(settings: Settings, sockets: Any, remote: Remote, ports_path: Path | None) -> None:
