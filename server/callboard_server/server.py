@@ -246,9 +246,11 @@ class Server:
         for sock in (*self._plain, *self._encrypted):
             sock.close()
         self._extensions.farewell()
+        # Kept-alive connections end with their next answer, so that nobody stays by them.
+        self._front.closing = True
+        self._fallback.leaving = True
         if seconds > 0:
             await self._drain(seconds)
-        self._front.closing = True
         for connection in self._front.connections:
             connection.finish()
         await self._front.connections.wait_empty(REQUESTS_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -375,6 +376,32 @@ def test_the_end_tells_every_receive_and_waits_for_nobody(
             assert receive.read_event("pusher:error")["code"] == code
             assert receive.read_close()[0] == code
             assert receive.peer.read_rest() == b""
+
+
+def test_a_draining_server_keeps_nobody_and_takes_no_new_session() -> None:
+    """A client that is sent away would come straight back to it on a kept connection."""
+    with nothing_left(), serving(fallback_session_timeout_seconds=600) as server:
+        first = FallbackClient(server, "1/first")
+        first.open("xhr").read_end()
+        waiting = first.receive("xhr")
+        for name in ("1/second", "1/third"):
+            FallbackClient(server, name).open()
+        idle = server.connect()
+        idle.send(FallbackClient(server, "1/kept").ask("xhr"))
+        kept = Receive(idle, "xhr")
+        FallbackClient(server, "1/kept").established(kept)
+        kept.read_end()
+        stopping = threading.Thread(target=server.background.stop, args=(1.0,))
+        stopping.start()
+        assert waiting.read_event("pusher:error")["code"] == 4200
+        assert waiting.read_close()[0] == 4200
+        assert waiting.headers["connection"] == "close"
+        assert waiting.peer.read_rest() == b""
+        idle.send(FallbackClient(server, "2/new").ask("xhr"))
+        newcomer = Receive(idle, "xhr")
+        assert newcomer.read_line() == "o"
+        assert newcomer.read_close()[0] == 4200
+        stopping.join()
 
 
 def test_a_stream_that_is_not_read_keeps_no_end_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

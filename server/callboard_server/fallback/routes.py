@@ -64,6 +64,8 @@ class Fallback:
         self._settings = settings
         self._sessions: dict[_Name, Session] = {}
         self._unattended: set[Session] = set()
+        #: Set when the server ends: who comes now is sent to its successor.
+        self.leaving = False
         self._prefixes = _prefixes(settings)
         #: How the paths begin that are answered here.
         self.paths = tuple(prefix + b"/app/" for prefix in self._prefixes)
@@ -101,6 +103,8 @@ class Fallback:
         return partial(session.attend, streaming=action == b"xhr_streaming")
 
     async def _open(self, name: _Name, query: str, client: ClientInfo) -> Session | Refusal:
+        if self.leaving:
+            return refusals.RECONNECT
         if self._full:
             return refuse(self._hub, refusals.OVER_CAPACITY, client)
         app = await admit(self._hub, self._apps, name.key, query, client)

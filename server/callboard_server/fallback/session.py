@@ -7,8 +7,10 @@ with the first lines written. The rules:
    were it merely sent away, two clients with one session would take it from each other for ever.
 2. Without a receive the connection is paused, like a WebSocket whose kernel takes no more: lines
    wait in its outbox, bounded by ``max_outbox_bytes``, and the next receive begins with them.
-3. A response takes no more lines behind the one by which it is full (:mod:`lines`). It is not
-   ended then, which the client would take for the end of the connection: the client gives it up.
+3. A response ends with the line by which it is full (:mod:`lines`), and the next receive goes on
+   behind it. pusher-js reads the text of an ended response before it minds its end, so it finds
+   it full and posts again. Left open, its last line could stay in a proxy that buffers, and the
+   client would wait for it until that proxy gives up.
 4. Lines that were written to a response before its end was seen are gone with it. The protocol
    has no acknowledgement, so nobody can know whether the client has read them.
 5. A session that nobody asks for is over after ``fallback_session_timeout_seconds``.
@@ -140,8 +142,7 @@ class Session:
         if not self._streaming:
             exchange.respond(one_piece(_REPLACED))
             return
-        if self._units <= lines.MAX_RESPONSE_UNITS:
-            exchange.write(_REPLACED)
+        exchange.write(_REPLACED)
         exchange.end()
 
     async def take(self, messages: Sequence[str]) -> bool:
@@ -204,7 +205,8 @@ class Session:
             self._connection.pause()
 
     def resume(self) -> None:
-        if self._connection is not None and self._units <= lines.MAX_RESPONSE_UNITS:
+        # Over TLS the beginning of a stream may have been taken, and the stream filled, by now.
+        if self._exchange is not None and self._connection is not None:
             self._connection.resume()
 
     def over(self, exchange: Exchange) -> None:
@@ -217,7 +219,7 @@ class Session:
     # Writing
 
     def _write(self, data: bytes) -> None:
-        """Send lines; only while there is a receive that is neither full nor stalled."""
+        """Send lines; only while there is a receive that is not stalled."""
         exchange, connection = self._exchange, self._connection
         if exchange is None or connection is None:
             return
@@ -225,13 +227,12 @@ class Session:
         data, rest = data[:end], data[end:]
         self._units += lines.units(data)
         last = self._closing and not rest
+        full = not self._streaming or self._units > lines.MAX_RESPONSE_UNITS
         if last:
             self._retire()
-        elif not self._streaming:
+        elif full:
             self._exchange = exchange.source = None
             self._await_receive()
-        elif self._units > lines.MAX_RESPONSE_UNITS:
-            connection.pause()
         if rest:
             # Before the write, which may find the client too slow and put its close behind.
             connection.hold(rest)
@@ -239,7 +240,7 @@ class Session:
             exchange.respond(one_piece(data))
             return
         exchange.write(data)
-        if last:
+        if last or full:
             exchange.end()
 
     def overdue(self) -> None:
