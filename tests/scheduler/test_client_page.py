@@ -17,7 +17,8 @@ from support.task_server import PATIENCE_SECONDS, TaskServer
 PAGE = (Path(__file__).parents[2] / "docs/client.md").read_text()
 URL = "http://app-key:app-secret@127.0.0.1:6001/apps/app-id"
 WORKER, *PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-START, SHELL = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+# The third is a scheduler beside a service, which test_end_to_end starts so.
+START, SHELL, _ = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
