@@ -60,13 +60,11 @@ class Processes:
             f'[[apps]]\nid = "{APP_ID}"\nkey = "{KEY}"\nsecret = "{self.secret}"\n'
             "client_events = true\n"
         )
-        server = self._server = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "callboard", "serve", "--host", "127.0.0.1", "--port", "0"),
+        server = self._server = await self._start(
+            "server",
+            *("callboard", "serve", "--host", "127.0.0.1", "--port", "0"),
             *("--config", str(config), "--ports-file", str(ports)),
             *("--data", str(self._folder / "data")),
-            env=_environment(),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=(self._folder / "server.log").open("wb"),
         )
         async with asyncio.timeout(WAIT_SECONDS):
             while not ports.exists():
@@ -93,18 +91,23 @@ class Processes:
 
     async def start_worker(self, name: str) -> None:
         """Start a worker process; it says hello by itself."""
-        self._workers[name] = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "callboard.demo.worker", self.url, name),
-            env=_environment(),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=(self._folder / f"{name}.log").open("wb"),
-        )
+        self._workers[name] = await self._start(name, "callboard.demo.worker", self.url, name)
 
     async def kill_worker(self, name: str) -> None:
         """Kill a worker process as the kernel does when memory is short."""
         worker = self._workers.pop(name)
         worker.send_signal(signal.SIGKILL)
         await worker.wait()
+
+    async def _start(self, name: str, *module: str) -> asyncio.subprocess.Process:
+        """Run a module with its arguments; what it says goes into a file of that name."""
+        with (self._folder / f"{name}.log").open("wb") as log:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", *module),
+                env=_environment(),
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=log,
+            )
 
 
 def _environment() -> dict[str, str]:
