@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from callboard.demo.processes import WAIT_SECONDS, Processes
@@ -54,6 +55,18 @@ class _Follower:
             raise TimeoutError(f"within {WAIT_SECONDS:.0f} s {what} did not come about") from None
 
 
+@asynccontextmanager
+async def _followed(follower: _Follower) -> AsyncIterator[None]:
+    """Follow a task to its end, which is behind the block."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(follower.follow())
+            yield
+    except ExceptionGroup as errors:
+        # A step that did not come about is told as what it is.
+        raise errors.exceptions[0] from None
+
+
 async def show_tasks(processes: Processes) -> None:
     """Show them.
 
@@ -96,8 +109,7 @@ async def _run_a_batch(client: AsyncClient) -> list[Ended]:
 
 async def _kill_a_worker(processes: Processes, client: AsyncClient) -> Ended:
     follower, victim = await _running_task(client, "storm", _LONG_STEPS)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(follower.follow())
+    async with _followed(follower):
         await follower.until(lambda each: victim in each.running, "its start")
         await asyncio.sleep(0.5)
         killed = _now()
@@ -112,8 +124,7 @@ async def _kill_a_worker(processes: Processes, client: AsyncClient) -> Ended:
 
 async def _move_a_task(client: AsyncClient) -> Ended:
     follower, old = await _running_task(client, "voyage", _LONG_STEPS)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(follower.follow())
+    async with _followed(follower):
         await follower.until(lambda each: old in each.running, "its start")
         await asyncio.sleep(0.5)
         free = [worker["id"] for worker in await client.workers() if worker["id"] != old]
