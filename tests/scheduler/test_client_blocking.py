@@ -202,6 +202,16 @@ def test_a_client_that_is_dropped_closes_itself(scheduler: Scheduler) -> None:
     assert set(threading.enumerate()) == before
 
 
+def test_what_a_client_has_given_works_without_a_name_for_the_client(scheduler: Scheduler) -> None:
+    url = url_of(scheduler)
+    task = Client(url).submit("thumbnail")
+    assert task.refresh().state == "ready"
+    assert [each.id for each in Client(url).list()] == [task.id]
+    assert Client(url).schedules.list() == []
+    del task
+    assert "callboard-client" not in {thread.name for thread in threading.enumerate()}
+
+
 def test_a_wrong_url_is_an_error_of_the_line_that_has_it() -> None:
     with pytest.raises(ValueError, match="API URL without http or https"):
         Client("127.0.0.1:6001")
@@ -225,7 +235,8 @@ if pid:
 
 @pytest.mark.parametrize("more", ["", FORKING, "client.get('t1').updates().__next__()"])
 def test_a_program_may_end_or_fork_without_closing(scheduler: Scheduler, more: str) -> None:
-    command = [sys.executable, "-X", "dev", "-c", PROGRAM + more, url_of(scheduler)]
+    # Not the whole development mode: its loops complain of a machine that is slow.
+    command = [sys.executable, "-W", "default", "-c", PROGRAM + more, url_of(scheduler)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run(
         command, capture_output=True, text=True, timeout=30, check=False, env=environment

@@ -7,7 +7,15 @@ anything. What a call does and raises is said there, and ``help()`` says it here
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -26,8 +34,8 @@ from callboard_scheduler.client.updates import Progress, Update
 from callboard_scheduler.client.watching import Patience
 from callboard_scheduler.records import DEFAULT_NAMESPACE
 
-Thread = LoopThread[AsyncClient]
 Class = TypeVar("Class", bound=type)
+T = TypeVar("T")
 
 
 def _twin_of(twin: type) -> Callable[[Class], Class]:
@@ -42,11 +50,25 @@ def _twin_of(twin: type) -> Callable[[Class], Class]:
     return decorate
 
 
+class _Thread:
+    """The thread, for as long as anybody has the client or something that it has given."""
+
+    def __init__(self, make: Callable[[], AsyncClient]) -> None:
+        self._loop = LoopThread("callboard-client", make)
+        self.close = weakref.finalize(self, self._loop.close)
+
+    def run(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
+        return self._loop.run(work)
+
+    def iterate(self, over: Callable[[AsyncClient], AsyncGenerator[T, None]]) -> Iterator[T]:
+        yield from self._loop.iterate(over)
+
+
 @_twin_of(AsyncTask)
 class Task:
     """A task of a :class:`Client`, which makes it: an :class:`AsyncTask` that blocks."""
 
-    def __init__(self, thread: Thread, task: AsyncTask) -> None:
+    def __init__(self, thread: _Thread, task: AsyncTask) -> None:
         self._thread = thread
         self._task = task
 
@@ -104,7 +126,7 @@ class Task:
 class Schedules:
     """``client.schedules``: an :class:`AsyncSchedules` that blocks."""
 
-    def __init__(self, thread: Thread) -> None:
+    def __init__(self, thread: _Thread) -> None:
         self._thread = thread
 
     def put(self, schedule_id: str, **options: Unpack[ScheduleOptions]) -> Record:
@@ -134,7 +156,7 @@ class Client:
     """An :class:`AsyncClient` that blocks, for any number of threads.
 
     It needs no ``with``: its thread begins with the first call, and ends with ``close()``, with
-    the object or with the program.
+    the program, or with the last object of it and its tasks.
     """
 
     def __init__(
@@ -159,8 +181,7 @@ class Client:
 
         # Here, because a wrong URL is an error of this line; and for what needs no loop.
         self._unopened = make()
-        self._thread = LoopThread("callboard-client", make)
-        self._ended = weakref.finalize(self, self._thread.close)
+        self._thread = _Thread(make)
         self.schedules = Schedules(self._thread)
 
     def __repr__(self) -> str:
@@ -168,7 +189,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections and end the thread; does nothing the second time."""
-        self._ended()
+        self._thread.close()
 
     def __enter__(self) -> Self:
         return self
