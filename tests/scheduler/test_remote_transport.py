@@ -12,14 +12,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from pusher.errors import PusherBadAuth, PusherBadRequest, PusherBadStatus
 
 # Before the checks are imported, so that a failing one shows its values.
 pytest.register_assert_rewrite("conformance.transport")
 
 from callboard_client import Client, SecretAuthorizer  # noqa: E402
 from callboard_scheduler.names import pool_channel, worker_channel  # noqa: E402
-from callboard_scheduler.transports import FOREIGN, Cause, Sent  # noqa: E402
-from callboard_scheduler.transports.remote import RemoteTransport, TransportError  # noqa: E402
+from callboard_scheduler.transports import FOREIGN, Cause, Sent, sender  # noqa: E402
+from callboard_scheduler.transports.remote import (  # noqa: E402
+    RemoteTransport,
+    TransportError,
+    _is_refusal,
+)
 from callboard_scheduler.transports.sender import BATCH, Sender  # noqa: E402
 from callboard_server import sockets  # noqa: E402
 from callboard_server.server import Server  # noqa: E402
@@ -187,6 +192,32 @@ async def test_it_is_deaf_while_the_service_is_away_and_then_hears_again() -> No
         await transport.stop()
 
 
+async def test_an_event_that_is_due_while_the_service_is_away_is_published_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failed = asyncio.Event()
+
+    def warning(text: str, *values: object) -> None:
+        if text.startswith("the service did not take events"):
+            failed.set()
+
+    monkeypatch.setattr(sender.logger, "warning", warning)
+    async with restartable() as service:
+        transport, listener = RemoteTransport(url(service.port)), Listener()
+        await transport.start(listener)
+        await service.stop()
+        await listener.hears("deaf")
+        event = {"name": "e", "channel": "cache-news", "data": "due"}
+        assert transport.publish(event) is Sent.OK
+        await asyncio.wait_for(failed.wait(), 10.0)
+        await service.start()
+        async with Client(APP.key, "127.0.0.1", service.port) as client:
+            # Whoever is too late is told the last event of it.
+            news = await client.subscribe("cache-news")
+            assert (await news.get(10.0)).data == "due"
+        await transport.stop()
+
+
 async def test_a_worker_that_does_not_come_back_with_the_service_is_gone_a_lease_later() -> None:
     profile = msgspec.structs.replace(FOREIGN, lease_ms=50)
     async with restartable() as service:
@@ -207,10 +238,10 @@ async def test_a_worker_that_does_not_come_back_with_the_service_is_gone_a_lease
 
 async def test_events_of_one_turn_go_ten_to_a_call_and_in_order() -> None:
     calls: list[Sequence[Mapping[str, Any]]] = []
-    sender = Sender(calls.append)
+    sending = Sender(calls.append)
     for number in range(25):
-        assert sender.send({"channel": "c", "name": "e", "data": str(number)})
-    await sender.stop()
+        assert sending.send({"channel": "c", "name": "e", "data": str(number)})
+    await sending.stop()
     assert [len(call) for call in calls] == [BATCH, BATCH, 5]
     assert [event["data"] for call in calls for event in call] == [str(n) for n in range(25)]
 
@@ -223,13 +254,75 @@ async def test_what_the_service_does_not_take_is_lost_and_the_next_is_sent() -> 
             raise OSError("no route")
         taken.extend(event["data"] for event in batch)
 
-    sender = Sender(trigger)
-    sender.send({"data": "bad"})
+    sending = Sender(trigger)
+    sending.send({"data": "bad"})
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    sender.send({"data": "good"})
-    await sender.stop()
+    sending.send({"data": "good"})
+    await sending.stop()
     assert taken == ["good"]
+
+
+async def test_what_nobody_repeats_is_kept_in_its_place_until_the_service_takes_it() -> None:
+    taken, failing = asyncio.Queue[str](), [OSError("no route"), OSError("no route")]
+    loop = asyncio.get_running_loop()
+
+    def trigger(batch: Sequence[Mapping[str, Any]]) -> None:
+        if failing:
+            raise failing.pop()
+        for event in batch:
+            loop.call_soon_threadsafe(taken.put_nowait, event["data"])
+
+    sending = Sender(trigger)
+    for data, keep in (("first", True), ("lost", False), ("second", True)):
+        assert sending.send({"data": data}, keep=keep)
+    assert [await asyncio.wait_for(taken.get(), 5) for _ in range(2)] == ["first", "second"]
+    await sending.stop()
+    assert taken.empty()
+
+
+async def test_an_event_that_is_refused_takes_no_other_with_it() -> None:
+    taken: list[str] = []
+
+    def trigger(batch: Sequence[Mapping[str, Any]]) -> None:
+        if any(event["data"] == "bad" for event in batch):
+            raise ValueError("bad")
+        taken.extend(event["data"] for event in batch)
+
+    sending = Sender(trigger, lambda error: isinstance(error, ValueError))
+    for data in ("one", "bad", "two"):
+        sending.send({"data": data}, keep=True)
+    await sending.stop()
+    assert taken == ["one", "two"]
+
+
+async def test_events_that_are_kept_to_no_purpose_are_counted_at_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def trigger(batch: Sequence[Mapping[str, Any]]) -> None:
+        raise OSError("no route")
+
+    sending = Sender(trigger)
+    for _ in range(3):
+        sending.send({"data": "kept"}, keep=True)
+    await sending.stop(0.05)
+    assert "events are lost, for the service did not take them n=3" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (PusherBadRequest("Invalid channel"), True),
+        (PusherBadStatus("413: too large"), True),
+        (PusherBadStatus("503: later"), False),
+        (PusherBadAuth("the clock is wrong"), False),
+        (OSError("no route"), False),
+    ],
+)
+def test_only_what_is_wrong_with_an_event_itself_is_a_refusal(
+    error: Exception, refused: bool
+) -> None:
+    assert _is_refusal(error) is refused
 
 
 def test_what_is_too_large_for_any_service_is_refused() -> None:

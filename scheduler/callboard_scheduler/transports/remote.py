@@ -106,7 +106,7 @@ class RemoteTransport:
         self._stopped = False
         # Until it has begun to listen, nothing can be missed.
         self._hearing = True
-        self._sender = Sender(self._make_trigger())
+        self._sender = Sender(self._make_trigger(), _is_refusal)
         authorizer = SecretAuthorizer(
             self._credentials.key, self._credentials.secret, {"user_id": MEMBER}
         )
@@ -162,7 +162,7 @@ class RemoteTransport:
         return self._queue({"channel": channel, "name": event, "data": data})
 
     def publish(self, event: Mapping[str, object]) -> Sent:
-        """Queue an ordinary event, once for each of its channels."""
+        """Queue an ordinary event, once for each of its channels, until the service takes it."""
         body: Mapping[str, Any] = event
         channels = body.get("channels") or [body["channel"]]
         sent = Sent.OK
@@ -170,7 +170,7 @@ class RemoteTransport:
             each = {"channel": channel, "name": body["name"], "data": body["data"]}
             if body.get("socket_id") is not None:
                 each["socket_id"] = body["socket_id"]
-            if self._queue(each) is Sent.REFUSED:
+            if self._queue(each, keep=True) is Sent.REFUSED:
                 sent = Sent.REFUSED
         return sent
 
@@ -211,8 +211,8 @@ class RemoteTransport:
         # emoji, and refuses a whole batch by that. What is sent is text already.
         return partial(client.trigger_batch, already_encoded=True)
 
-    def _queue(self, event: Mapping[str, Any]) -> Sent:
-        if self._sender is None or not self._sender.send(event):
+    def _queue(self, event: Mapping[str, Any], keep: bool = False) -> Sent:
+        if self._sender is None or not self._sender.send(event, keep=keep):
             return Sent.REFUSED
         return Sent.OK
 
@@ -331,6 +331,15 @@ class RemoteTransport:
                 f"submit to that one, or start the server with --no-scheduler ({error})"
             )
         return f"{where} cannot be used: {error}"
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the service has found fault with the events themselves."""
+    from pusher.errors import PusherBadRequest, PusherBadStatus
+
+    # The library has no name for «too large».
+    too_large = isinstance(error, PusherBadStatus) and str(error).startswith("413:")
+    return too_large or isinstance(error, PusherBadRequest)
 
 
 def _user_id(event: Event) -> str:
