@@ -117,6 +117,7 @@ TRANSITIONS: Final[Mapping[State | None, Mapping[Trigger, frozenset[State]]]] = 
     State.ASSIGNED: {
         Trigger.HEARD: _to(State.RUNNING),  # 6
         Trigger.HANDED_BACK: _AGAIN,  # 7
+        Trigger.LOSE_WORKER: _to(State.DEAD),  # 12, too often in a row
         Trigger.STOP: _to(State.STOPPING),  # 14
         Trigger.LATE_RESULT: _to(State.SUCCEEDED),  # 21
     },

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from callboard_scheduler.core import events
+from callboard_scheduler.core.ending import MOST_UNHEARD
 from callboard_scheduler.core.workers import WorkerState
 from callboard_scheduler.records import OnDisconnect
 from scheduler.core_world import Hand, World
@@ -37,6 +38,30 @@ def test_a_killed_worker_s_task_goes_to_another_at_once(world: World) -> None:
     assert world.outcomes(task) == ["lost", None]
     (moved,) = [action.data for action in world.announced if action.event == "moved"]
     assert (moved["from"], moved["to"], moved["why"]) == ("w1", "other", "lost")
+
+
+def test_a_task_that_nobody_lives_to_speak_of_is_dead_in_the_end(world: World) -> None:
+    """As one whose result is too large for a message, which ends the connection each time."""
+    task = world.submit()
+    for number in range(MOST_UNHEARD - 1):
+        world.worker(f"w{number}").leaves()
+        assert (world.state(task), world.task(task).losses) == ("ready", 0)
+    world.worker("last").leaves()
+    assert world.state(task) == "dead"
+    error = world.stored(task).error
+    assert error is not None
+    assert (error.type, error.msg[:23]) == ("WorkerLost", "10 workers in a row were"[:23])
+
+
+def test_a_word_of_a_task_begins_the_count_anew(world: World) -> None:
+    task = world.submit()
+    for number in range(MOST_UNHEARD - 1):
+        world.worker(f"w{number}").leaves()
+    living = world.worker("living")
+    living.accepts(task)
+    living.leaves()
+    world.worker("next").leaves()
+    assert world.state(task) == "ready"
 
 
 def test_the_feed_says_how_long_it_took_to_find_another(world: World) -> None:

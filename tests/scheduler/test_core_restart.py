@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from callboard_scheduler import wire
+from callboard_scheduler.core.attendance import MOST_SLOTS
 from callboard_scheduler.records import Raw
 from callboard_scheduler.transports import OWN
 from scheduler.core_world import Hand, World
@@ -278,3 +279,19 @@ def test_a_cancel_is_not_undone_by_what_was_forgotten(world: World) -> None:
     assert claims(worker, task) == ["stop"]
     worker.succeeds(task)
     assert world.state(task) == "cancelled"
+
+
+def test_a_worker_that_is_waited_for_counts_as_silent_from_the_restart_on(world: World) -> None:
+    worker = world.worker()
+    task = world.submit()
+    worker.accepts(task)
+    world.passes(500)
+    world.restart()
+    assert world.core.workers["w1"].last_heard == world.core.hearing
+
+
+def test_nobody_is_believed_to_have_any_number_of_slots(world: World) -> None:
+    worker = world.worker(cap=10**9, free=10**9)
+    assert world.core.workers["w1"].cap == MOST_SLOTS
+    worker.says(wire.Capacity(10**9, 10**9))
+    assert world.core.workers["w1"].cap == MOST_SLOTS

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from callboard_scheduler.core import events, model
+from callboard_scheduler.core.ending import MOST_UNHEARD
 from callboard_scheduler.records import Retry, StopReason
 from callboard_scheduler.states import TERMINAL, TRANSITIONS, IllegalMove, State, Trigger, check
 from scheduler.core_world import World
@@ -135,7 +136,11 @@ class Story:
             worker.fails(self.task, after_ms=LATER if after is State.SCHEDULED else 0)
 
     def lost(self, after: State) -> None:
-        if after is State.DEAD:
+        if self.world.state(self.task) == "assigned":
+            for number in range(MOST_UNHEARD - 1):
+                self.world.workers["w1"].leaves()
+                self.world.worker("w1", f"boot {number}")
+        elif after is State.DEAD:
             self.world.update(self.task, max_losses=0)
         self.world.workers["w1"].leaves()
 

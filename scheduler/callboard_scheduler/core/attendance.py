@@ -22,6 +22,8 @@ from callboard_scheduler.states import State
 
 #: How long a worker's finished results may take to arrive behind its hello.
 _CLAIM_MS: Final = 1_000
+#: What one worker may say it can run at once.
+MOST_SLOTS: Final = 10_000
 #: What no worker but the scheduler's own may serve begins so.
 OWN_QUEUES: Final = "callboard."
 
@@ -99,7 +101,7 @@ def _introduce(core: Core, worker: Worker, boot: str, hello: wire.Hello) -> None
     worker.connected = True
     worker.hold_until = 0
     worker.last_heard = core.hearing
-    worker.cap = max(0, hello.cap)
+    worker.cap = min(max(0, hello.cap), MOST_SLOTS)
     worker.names = frozenset(hello.names) if hello.names is not None else None
     worker.unknown = set()
     worker.labels = hello.labels

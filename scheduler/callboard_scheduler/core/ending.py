@@ -20,6 +20,9 @@ from callboard_scheduler.wire import ResultError, Revoke
 #: How long a worker has to stop. A cancelled task is cancelled within two seconds.
 STOP_MS: Final = 1_500
 
+#: One lost worker says nothing of a task that it was only sent; so many in a row do.
+MOST_UNHEARD: Final = 10
+
 _OUTCOMES: Final = {
     StopReason.CANCELLED: Outcome.CANCELLED,
     StopReason.MOVED: Outcome.MOVED,
@@ -137,20 +140,26 @@ def lose(core: Core, assignment: Assignment, *, ghost: bool) -> None:
     """Its worker is gone, or has let its lease run out."""
     task = core.tasks[assignment.task]
     if task.state is State.ASSIGNED:
-        hand_back(core, assignment, Outcome.LOST, ghost=ghost, blame=True)
-        return
+        unheard = core.unheard[task.id] = core.unheard.get(task.id, 0) + 1
+        if unheard < MOST_UNHEARD:
+            hand_back(core, assignment, Outcome.LOST, ghost=ghost, blame=True)
+            return
     if task.state is State.STOPPING:
         stopped(core, assignment, ghost=ghost)
         return
     take(core, assignment, ghost=ghost)
     core.close_attempt(assignment, Outcome.LOST)
-    task.losses += 1
-    task.lost_fence = assignment.fence
-    if task.losses > task.spec.max_losses:
-        task.error = Failure(
-            "WorkerLost",
-            f"{task.losses} workers were lost while they ran it; the last: {assignment.worker}",
-        )
+    last = f"the last: {assignment.worker}"
+    if task.state is State.ASSIGNED:
+        text = f"{MOST_UNHEARD} workers in a row were lost before they said a word of it; {last}"
+        task.error = Failure("WorkerLost", text)
+    else:
+        task.losses += 1
+        task.lost_fence = assignment.fence
+        if task.losses > task.spec.max_losses:
+            text = f"{task.losses} workers were lost while they ran it; {last}"
+            task.error = Failure("WorkerLost", text)
+    if task.state is State.ASSIGNED or task.losses > task.spec.max_losses:
         core.move(task, Trigger.LOSE_WORKER, State.DEAD)
         core.announce_state(task)
         return
@@ -210,6 +219,7 @@ def _run(core: Core, assignment: Assignment, trigger: Trigger) -> None:
     task = core.tasks[assignment.task]
     task.started_at = assignment.attempt.started_at = core.now.wall
     core.handovers.pop(task.id, None)
+    core.unheard.pop(task.id, None)
     core.move(task, trigger, State.RUNNING)
     core.save_attempt(assignment.attempt)
     if task.spec.timeout_ms is not None:

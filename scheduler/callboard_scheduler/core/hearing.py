@@ -187,7 +187,7 @@ def update_message(core: Core, task: Task, assignment: Assignment) -> wire.Updat
 
 
 def _capacity(core: Core, worker: Worker, message: wire.Capacity) -> None:
-    worker.cap = max(0, message.cap)
+    worker.cap = min(max(0, message.cap), attendance.MOST_SLOTS)
     worker.elsewhere = max(0, worker.cap - message.free - len(worker.held) - len(worker.ghosts))
     if message.q is not None:
         attendance.serve(core, worker, message.q)

@@ -74,6 +74,8 @@ class Core:
         #: Not a set, whose order would not be the same in every process.
         self.dependents: dict[str, dict[str, None]] = {}
         self.handovers: dict[str, Handover] = {}
+        #: Task to how many workers in a row were lost before they said a word of it.
+        self.unheard: dict[str, int] = {}
         #: Schedule to its ticks' tasks that are not finished.
         self.ticks: dict[str, dict[str, Task]] = {}
         self.finished: OrderedDict[str, Ended] = OrderedDict()
@@ -294,6 +296,7 @@ class Core:
         self.save(task, whole=True)
         del self.tasks[task.id]
         self.handovers.pop(task.id, None)
+        self.unheard.pop(task.id, None)
         if task.spec.schedule is not None:
             ticks = self.ticks[task.spec.schedule]
             del ticks[task.id]

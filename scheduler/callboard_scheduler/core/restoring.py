@@ -60,6 +60,7 @@ def _restore_held(core: Core, task: Task, attempt: Attempt | None) -> None:
     if worker is None:
         worker = core.workers[worker_id] = Worker(worker_id, "")
         worker.connected = False
+        worker.last_heard = core.hearing
         worker.joined_at = core.now.wall
     worker.held[task.id] = assignment
     watch_lease(core, assignment, core.hearing + core.profile.lease_ms)
