@@ -19,9 +19,11 @@ Exit status:
 @click.command(epilog=_EPILOG)
 @click.option(
     "--url",
+    envvar="CALLBOARD_SERVICE",
     required=True,
     metavar="URL",
-    help="http[s]://KEY:SECRET@HOST:PORT/apps/ID: the app of the service.",
+    help="http[s]://KEY:SECRET@HOST:PORT/apps/ID: the app of the service. Also from "
+    "CALLBOARD_SERVICE, which other users of the machine cannot read.",
 )
 @click.option("--host", default="127.0.0.1", help="Address for calls. [default: 127.0.0.1]")
 @click.option("--port", type=int, default=6002, metavar="PORT", help="[default: 6002]")
