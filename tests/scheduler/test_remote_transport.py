@@ -19,7 +19,7 @@ pytest.register_assert_rewrite("conformance.transport")
 
 from callboard_client import Client, SecretAuthorizer  # noqa: E402
 from callboard_scheduler.names import pool_channel, worker_channel  # noqa: E402
-from callboard_scheduler.transports import FOREIGN, Cause, Sent, sender  # noqa: E402
+from callboard_scheduler.transports import FOREIGN, Cause, Sent, remote, sender  # noqa: E402
 from callboard_scheduler.transports.remote import (  # noqa: E402
     RemoteTransport,
     TransportError,
@@ -117,6 +117,26 @@ async def test_a_worker_that_leaves_the_pool_and_comes_back_at_once_is_heard_onc
             for said in ("one", "two"):
                 await channel.trigger("client-sched", said)
                 await listener.hears("received", channel.name, said)
+        await transport.stop()
+
+
+async def test_a_members_name_is_logged_on_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = asyncio.Queue[str]()
+
+    def warning(text: str, *values: object) -> None:
+        said.put_nowait(text % values)
+
+    monkeypatch.setattr(remote.logger, "warning", warning)
+    async with server() as port:
+        transport = RemoteTransport(url(port))
+        await transport.start(Listener())
+        authorizer = SecretAuthorizer(APP.key, APP.secret, {"user_id": "w1\nforged"})
+        async with Client(APP.key, "127.0.0.1", port, authorizer=authorizer) as client:
+            await client.subscribe(POOL)
+            line = await asyncio.wait_for(said.get(), 5.0)
+        assert "w1\\nforged" in line and line.isprintable()
         await transport.stop()
 
 

@@ -280,7 +280,8 @@ class RemoteTransport:
             if self._stopped or channel not in self._following:
                 return
             self._following.discard(channel)
-            logger.warning("a worker cannot be listened to channel=%s: %s", channel, error)
+            # Its name is whatever a member of the pool calls itself.
+            logger.warning("a worker cannot be listened to channel=%r: %r", channel, str(error))
             return
         if self._listener is not None and channel in self._following:
             self._listener.joined(channel, _SOCKET)
