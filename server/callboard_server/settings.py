@@ -194,7 +194,7 @@ def development_app() -> AppSettings:
 
 
 class WebhookTargets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the webhooks of any app may be posted to."""
+    """Where webhooks may be posted to."""
 
     allow_private_targets: Annotated[
         bool,
@@ -306,9 +306,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     finished_tasks_seconds: Annotated[
         PositiveSeconds, Meta(description="How long the scheduler keeps tasks after their end.")
     ] = 604_800.0
-    webhooks: Annotated[
-        WebhookTargets, Meta(description="Where the webhooks of any app may be posted to.")
-    ] = WebhookTargets()
+    webhooks: Annotated[WebhookTargets, Meta(description="It is the same for all apps.")] = (
+        WebhookTargets()
+    )
     apps: Annotated[
         tuple[AppSettings, ...],
         Meta(min_length=1, description="The apps served; the development app if none is named."),

@@ -534,6 +534,11 @@ class TestTheReference:
         assert f"`{prefix}{field.name.upper()}`" in row
         assert (f"`{field.flag}`" in row) == (field in SERVER_FIELDS)
 
+    def test_no_line_says_a_thing_twice(self) -> None:
+        for line in reference().splitlines():
+            sentences = re.findall(r"[A-Z][^.|]+\.", line)
+            assert len(sentences) == len(set(sentences)), line
+
     def test_its_example_loads_once_the_secret_is_filled_in(self, write: WriteFile) -> None:
         [example] = re.findall(r"```toml\n(.*?)```", reference(), re.DOTALL)
 
