@@ -160,3 +160,44 @@ async def test_tests_that_are_coroutines_await_it() -> None:
 def test_time_does_not_go_back(scheduler: VirtualScheduler) -> None:
     with pytest.raises(ValueError, match="time does not go back"):
         scheduler.advance(-1)
+
+
+def test_a_function_that_gives_up_or_exits_has_failed_as_in_a_worker() -> None:
+    worker = Worker()
+
+    @worker.task("exit")
+    def exit_() -> None:
+        raise SystemExit(3)
+
+    @worker.task("cancel")
+    async def cancel() -> None:
+        raise asyncio.CancelledError
+
+    scheduler = VirtualScheduler(worker)
+    tasks = [scheduler.submit(name, retry={"max_attempts": 1}) for name in ("exit", "cancel")]
+    scheduler.run_due()
+    assert [task.error for task in tasks] == ["SystemExit: 3", "CancelledError: "]
+
+
+async def test_a_test_that_is_cancelled_is_no_failure_of_its_task() -> None:
+    worker, began = Worker(), asyncio.Event()
+
+    @worker.task
+    async def work() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    scheduler = VirtualScheduler(worker)
+    task = scheduler.submit("work")
+    running = asyncio.create_task(scheduler.advance_async())
+    await began.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (task.state, task.error) == ("running", None)
+
+
+def test_a_time_is_asserted_as_it_was_submitted(scheduler: VirtualScheduler) -> None:
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    task = scheduler.submit("add", [1, 2], run_at=at)
+    assert scheduler.assert_submitted("add", run_at=at) == task
