@@ -142,7 +142,7 @@ def config() -> None:
 
 @main.command()
 def demo() -> None:
-    """Show the way of an event, and of tasks, in half a minute.
+    """Show the way of an event, and of tasks, in ten seconds.
 
     Starts a server and three workers on a free port. An event goes from the official library to a
     subscriber; tasks run, one worker is killed in the middle of one, another task is moved.

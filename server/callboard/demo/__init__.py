@@ -1,4 +1,4 @@
-"""`callboard demo`: everything Callboard is for, shown on the screen in half a minute.
+"""`callboard demo`: everything Callboard is for, shown on the screen in ten seconds.
 
 Real processes on a free port: a server with its scheduler, and three workers. First an event goes
 from the official ``pusher`` library to a subscriber; then tasks run, a worker is killed in the
