@@ -87,7 +87,12 @@ class Client:
         self._overdue: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<Client {self._uri.partition('?')[0]} {self._state.value}>"
+        return f"<Client {self._address} {self._state.value}>"
+
+    @property
+    def _address(self) -> str:
+        """Where it connects, for people."""
+        return self._uri.partition("?")[0]
 
     @property
     def state(self) -> State:
@@ -130,7 +135,9 @@ class Client:
                     await self._settled.wait()
         except TimeoutError:
             last = f": {self._last_end}" if self._last_end else ""
-            raise TimeoutError(f"{self!r} is not connected after {timeout} s{last}") from None
+            raise TimeoutError(
+                f"not connected to {self._address} after {timeout:g} s{last}"
+            ) from None
         return socket_id
 
     async def close(self) -> None:
@@ -213,7 +220,7 @@ class Client:
             await asyncio.sleep(self._backoff.delay(ended.advice, held_seconds))
 
     def _established(self, session: Session) -> None:
-        _logger.info("connected to %r as %s", self, session.socket_id)
+        _logger.info("connected to %s as %s", self._address, session.socket_id)
         self._session = session
         if self._overdue is not None:
             self._overdue.cancel()
@@ -224,9 +231,10 @@ class Client:
     def _lost(self, ended: Ended) -> None:
         if self._end is not None:
             return
-        _logger.info("%r ended: %s", self, ended)
         self._last_end = ended
         was_connected, self._session = self._session is not None, None
+        what = "lost the connection to" if was_connected else "no connection to"
+        _logger.info("%s %s: %s", what, self._address, ended)
         if ended.advice is RetryAdvice.NEVER:
             self._finish(Input.REFUSED, ConnectionFailed(ended.code, ended.reason))
             return
@@ -258,7 +266,7 @@ class Client:
             self._session.refused(error)
         if self._registry.refused(error):
             return
-        _logger.warning("%r was told: %s (code %s)", self, error.message, error.code)
+        _logger.warning("%s says: %s (code %s)", self._address, error.message, error.code)
         if self._on_error is not None:
             call(self._on_error, error, "on_error")
 

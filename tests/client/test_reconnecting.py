@@ -87,6 +87,30 @@ async def test_a_cut_without_a_close_frame_reconnects(
     assert await client.connected() == "2.2"
 
 
+async def test_the_log_says_what_has_happened_and_where(
+    server: FakeServer, make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "callboard_client")
+    client = make_client()
+    at = f"ws://{server.host}:{server.port}/app/{KEY}"
+    peer = await server.accept()
+    await peer.close(4200, "not yet")
+    peer = await server.accept()
+    await peer.establish("1.1")
+    await client.connected()
+    await peer.error("too much", 4301)
+    await peer.close(4200, "restart")
+    await (await server.accept()).establish("2.2")
+    await client.connected()
+    assert caplog.messages[:5] == [
+        f"no connection to {at}: 4200 not yet",
+        f"connected to {at} as 1.1",
+        f"{at} says: too much (code 4301)",
+        f"lost the connection to {at}: 4200 restart",
+        f"connected to {at} as 2.2",
+    ]
+
+
 @pytest.mark.parametrize("code", [4000, 4001, 4004, 4099, 4300])
 async def test_a_refusal_for_good_is_never_retried(
     server: FakeServer, make_client: MakeClient, code: int
@@ -153,7 +177,9 @@ async def test_nobody_listening_is_tried_again_and_explained(make_client: MakeCl
     timings = Timings(first_retry_seconds=0.01, max_retry_seconds=0.02, unavailable_seconds=0.02)
     async with Client(KEY, "127.0.0.1", port, timings=timings, on_state=states) as client:
         await states.until(State.UNAVAILABLE)
-        with pytest.raises(TimeoutError, match=r"not connected after 0.01 s: 1006 .*onnect"):
+        with pytest.raises(
+            TimeoutError, match=r"^not connected to ws://\S+ after 0.01 s: 1006 .*onnect"
+        ):
             await client.connected(timeout=0.01)
     assert states.seen == [State.CONNECTING, State.UNAVAILABLE, State.DISCONNECTED]
 
