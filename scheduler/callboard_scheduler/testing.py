@@ -33,13 +33,14 @@ from callboard_scheduler import schedule_body, submission, wire
 from callboard_scheduler.client import bodies
 from callboard_scheduler.core import Instant, actions, begin, events, reasons, step
 from callboard_scheduler.errors import SchedulerError
+from callboard_scheduler.history import history
 from callboard_scheduler.ids import task_id as new_id
 from callboard_scheduler.names import PUBLISH, PUBLISH_QUEUE
 from callboard_scheduler.publishing import DocumentedLimits
-from callboard_scheduler.records import Raw, Target
+from callboard_scheduler.records import Attempt, Raw, Target
 from callboard_scheduler.records import Task as Record
 from callboard_scheduler.states import State
-from callboard_scheduler.stores import Loaded, TaskSaved
+from callboard_scheduler.stores import AttemptSaved, Loaded, StoredTask, TaskSaved
 from callboard_scheduler.stores.memory import MemoryStore
 from callboard_scheduler.transports import OWN
 from callboard_scheduler.worker import values
@@ -148,7 +149,7 @@ class Task:
         self._scheduler.ask(lambda ticket: events.Cancel(ticket, self.id))
 
     def why(self) -> list[str]:
-        """Return why it is not finished."""
+        """Return why it waits, or how it ended, and what became of each attempt."""
         return self._scheduler.why(self.id)
 
 
@@ -167,6 +168,8 @@ class VirtualScheduler:
         #: Task id to every line that was logged.
         self.logged: dict[str, list[str]] = {}
         self._finished: dict[str, Record] = {}
+        # By task and fence.
+        self._attempts: dict[str, dict[int, Attempt]] = {}
         self._submitted: dict[str, None] = {}
         self._assigned: list[tuple[str, wire.Assign]] = []
         self._handlers: dict[str, Handlers] = {}
@@ -275,9 +278,16 @@ class VirtualScheduler:
         return live if live is not None else self._finished[task_id]
 
     def why(self, task_id: str) -> list[str]:
-        """Return why a task is not finished; empty if it is."""
+        """Return what ``GET tasks/{id}/why`` would: why a task is where it is, and its history.
+
+        Raises:
+            KeyError: there is none of this id.
+        """
         task = self._core.tasks.get(task_id)
-        return [] if task is None else reasons.why(self._core, task)
+        waits = [] if task is None else reasons.why(self._core, task)
+        attempts = self._attempts.get(task_id, {})
+        stored = StoredTask(self.record(task_id), [attempts[fence] for fence in sorted(attempts)])
+        return [*waits, *history(stored)]
 
     def assert_submitted(
         self,
@@ -339,6 +349,10 @@ class VirtualScheduler:
                 self._submitted.setdefault(change.task.id)
                 if change.task.id not in self._core.tasks:
                     self._finished[change.task.id] = copy.copy(change.task)
+            elif isinstance(change, AttemptSaved):
+                self._attempts.setdefault(change.attempt.task, {})[change.attempt.fence] = (
+                    change.attempt
+                )
         for action in turn.actions:
             if isinstance(action, actions.Answer):
                 self._answers[action.ticket] = action.value

@@ -95,6 +95,25 @@ def test_a_failure_for_good_is_dead_and_has_no_result(scheduler: VirtualSchedule
         _ = task.result
 
 
+def test_why_tells_how_a_task_has_ended_and_of_each_attempt(scheduler: VirtualScheduler) -> None:
+    task = scheduler.submit("flaky", {"fail": 1})
+    scheduler.run_due()
+    assert task.why() == [
+        "it is to run in 10.0 s, after 1 failed tries",
+        "attempt 1, on worker worker-1, failed after 0.0 s: Retry: not yet",
+        "1 of 3 tries have failed",
+    ]
+    scheduler.advance(10)
+    assert task.why()[0] == "it has succeeded"
+    dead = scheduler.submit("broken")
+    scheduler.run_due()
+    assert dead.why() == [
+        "it is dead: it is not tried again: Fatal: never",
+        "attempt 1, on worker worker-1, failed after 0.0 s: Fatal: never",
+        "1 of 3 tries have failed",
+    ]
+
+
 def test_wrong_arguments_fail_as_they_would_there(scheduler: VirtualScheduler) -> None:
     task = scheduler.submit("add", {"a": "one", "b": 2})
     scheduler.run_due()
