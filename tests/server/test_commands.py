@@ -468,6 +468,21 @@ class TestTokens:
         assert run("token", "--worker", "no slashes/").exit_code == 2
 
 
+class TestWorkers:
+    @pytest.mark.parametrize(
+        ("place", "suggested"),
+        [
+            ("odd.py:worker", "odd:worker"),
+            ("./jobs/odd.py:worker", "jobs.odd:worker"),
+            ("../odd.py:app.worker", "odd:app.worker"),
+        ],
+    )
+    def test_who_names_a_file_is_told_its_module(self, place: str, suggested: str) -> None:
+        result = run("worker", place)
+        assert result.exit_code == 2
+        assert f"is a file: write its module, {suggested}." in result.stderr
+
+
 class TestEnds:
     @pytest.mark.parametrize(
         "command",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -101,6 +103,10 @@ def load(place: str) -> Worker:
     name, colon, attribute = place.partition(":")
     if not name or not colon or not attribute:
         raise click.UsageError(f"{place!r} is no MODULE:WORKER, such as tasks:worker.")
+    if name.endswith(".py"):
+        raise click.UsageError(
+            f"{name!r} is a file: write its module, {_module(name)}:{attribute}."
+        )
     # As `python -m` does: what is in the working directory comes first.
     if "" not in sys.path:
         sys.path.insert(0, "")
@@ -120,3 +126,9 @@ def load(place: str) -> Worker:
         hint = f"it has {', '.join(others)}" if others else "it has none"
         raise click.UsageError(f"{attribute!r} of module {name!r} is no Worker: {hint}.")
     return found
+
+
+def _module(file: str) -> str:
+    """Return what a file is called as a module of the working directory."""
+    path = Path(os.path.relpath(file)).with_suffix("")
+    return path.name if ".." in path.parts else ".".join(path.parts)
