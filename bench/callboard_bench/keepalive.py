@@ -28,6 +28,11 @@ class KeepAlive(asyncio.Protocol):
         _, connection = await loop.create_connection(cls, host, port)
         return connection
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, as a server does with one that was not used for a while."""
+        return self._transport is None or self._transport.is_closing()
+
     async def request(self, request: bytes) -> tuple[int, bytes]:
         """Send one request and return its answer's status and body.
 
@@ -35,7 +40,7 @@ class KeepAlive(asyncio.Protocol):
             ConnectionError: the server closed instead of answering.
             Unexpected: what came is no answer this client understands.
         """
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or self.closed:
             raise ConnectionResetError("the server has closed the kept-alive connection")
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)

@@ -6,8 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from callboard_bench.api import App
+from callboard_bench.contenders import Server
+from callboard_bench.keepalive import KeepAlive
 from callboard_bench.scheduler import pace
-from callboard_bench.scheduler.caller import CallRefused
+from callboard_bench.scheduler.caller import Caller, CallRefused
 from callboard_bench.scheduler.pace import paced
 from callboard_bench.scheduler.timings import Timings
 from callboard_bench.scheduler.volley import fire
@@ -127,3 +130,23 @@ async def test_a_server_that_closes_ends_the_volley() -> None:
     async with answering(lambda line: b"") as address:
         with pytest.raises(ConnectionError, match="closed a kept-alive connection"):
             await fire(*address, [b"1\n"], connections=1)
+
+
+async def test_calls_go_on_after_the_server_has_closed_an_idle_connection() -> None:
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ok(b"{}"))
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        connection = await KeepAlive.open(host, port)
+        caller = Caller(Server(host, port, 1, App("app", "key", "secret")), connection)
+        assert await caller.get("queues") == {}
+        while not connection.closed:
+            await asyncio.sleep(0)
+
+        assert await caller.get("queues") == {}
+        caller.close()

@@ -1,4 +1,7 @@
-"""The scheduler's API over one kept-alive connection, one call at a time."""
+"""The scheduler's API over a kept-alive connection, one call at a time.
+
+A backlog drains for longer than a server keeps an idle connection, so there may be another then.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,8 @@ class Caller:
         return api.post(server.app, server.host, server.port, call, orjson.dumps(body))
 
     async def _ask(self, call: str, request: bytes) -> Mapping[str, Any]:
+        if self._connection.closed:
+            self._connection = await KeepAlive.open(self.server.host, self.server.port)
         status, body = await self._connection.request(request)
         if status != 200:
             raise CallRefused(f"{call} was answered with {status} {body[:300]!r}")
