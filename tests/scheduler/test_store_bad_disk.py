@@ -6,6 +6,7 @@ import asyncio
 import logging
 import resource
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,6 +21,15 @@ from conformance.store_suite import APP, PATIENCE_SECONDS, saved, seqs, task, wr
 
 #: More than what is left of a small disk.
 LARGE = Raw(b'"' + b"x" * 1_000_000 + b'"')
+#: Looks into a database and goes.
+SHELL = """
+import sqlite3
+import sys
+
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("SELECT count(*) FROM task").fetchone()
+connection.close()
+"""
 
 
 @pytest.fixture
@@ -120,6 +130,25 @@ async def test_another_connection_is_opened_after_an_error_but_not_on_a_full_dis
     assert connections.opened == 2
     assert await seqs(store) == [5, 3, 1]
     await store.stop()
+
+
+async def test_after_an_error_the_database_is_still_locked_against_other_programs(
+    store: SqliteStore, folder: Path
+) -> None:
+    """A shell that believed to be the last to close it would delete the log under the store."""
+    await write(store, saved(1))
+    # The reader's connection stays, and with it what this process believes to have locked.
+    assert await seqs(store) == [1]
+    with disk_errors(), pytest.raises(StoreError, match="reported an error"):
+        await write(store, saved(2))
+    await write(store, saved(3))
+    shell = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SHELL, str(folder / "callboard.db"))
+    )
+    assert await asyncio.wait_for(shell.wait(), PATIENCE_SECONDS) == 0
+    assert (folder / "callboard.db-wal").exists()
+    await write(store, saved(4))
+    assert await seqs(store) == [4, 3, 1]
 
 
 async def test_a_full_disk_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

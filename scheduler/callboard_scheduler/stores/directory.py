@@ -91,7 +91,10 @@ class DataDirectory:
             StoreError: it cannot be made.
         """
         try:
-            os.close(_open(self.database))
+            # One that is there is not opened: closing it would drop the locks that SQLite has on
+            # it for this whole process, and the next sqlite3 shell to end would delete the log.
+            if not self.database.exists():
+                os.close(_open(self.database))
             _synchronise(self.path)
         except OSError as error:
             raise explain(self.database, error) from error
