@@ -31,8 +31,10 @@ async def run(contender: Contender, sizes: Sizes) -> Round:
         await stage.add_workers(1, slots=1)
         offset = unix_ns() - monotonic_ns()
         await stage.caller.post(_SCHEDULE, {"cron": "* * * * * *", "task": {"name": "tick"}})
-        begin = unix_ns() // _MS
+        begin = unix_ns() // _MS + 1
         await asyncio.sleep(sizes.cron_seconds)
+        # In the middle between two ticks, so that none is under way.
+        await asyncio.sleep((_SECOND_MS * 3 // 2 - unix_ns() // _MS % _SECOND_MS) / _SECOND_MS)
         end = unix_ns() // _MS
         await stage.caller.post(f"{_SCHEDULE}/delete", {})
         await stage.until_quiet()
