@@ -130,13 +130,21 @@ def test_every_stage_ends_when_its_function_does() -> None:
     [
         ({"queues": "default"}, "queues must be a list of at least one name, got 'default'"),
         ({"queues": []}, "queues must be a list of at least one name"),
-        ({"queues": [""]}, "queues must be a list of names"),
+        ({"queues": [""]}, "queues must be a list of names: expected 1 to 100 ASCII letters"),
+        (
+            {"queues": ["a b"]},
+            "queues must be a list of names: .* got 'a b'",
+        ),
+        ({"queues": [5]}, "queues must be a list of names, got"),
+        ({"queues": ["q" * 101]}, "got a string of 101 characters"),
         ({"slots": 0}, "slots must be a whole number of 1 or more, got 0"),
         ({"slots": True}, "slots must be a whole number of 1 or more, got True"),
         ({"namespace": "a.b"}, "namespace must be a name without dots, got 'a.b'"),
         ({"id": "my worker"}, "id 'my worker' cannot be part of a channel's name"),
         ({"id": ""}, "id '' cannot be part of a channel's name"),
         ({"pool": ""}, "pool must be a name"),
+        ({"pool": "the pool"}, "pool 'the pool' cannot be part of a channel's name"),
+        ({"labels": {"a": object()}}, "labels must be JSON values: "),
     ],
 )
 def test_an_option_that_no_scheduler_would_take_is_refused(

@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from callboard_protocol.channels import channel_name_fault
 from callboard_scheduler import names
+from callboard_scheduler.errors import BadField
+from callboard_scheduler.fields import identifier
 from callboard_scheduler.records import DEFAULT_NAMESPACE, DEFAULT_QUEUE
 
 #: Names a default id may be made of; anything else in a host's name becomes a dash.
@@ -41,14 +45,26 @@ class Options:
         # A bare string would be taken for a queue per letter.
         if isinstance(self.queues, str) or not self.queues:
             raise ValueError(f"queues must be a list of at least one name, got {self.queues!r}")
-        if not all(isinstance(queue, str) and queue for queue in self.queues):
+        if not all(isinstance(queue, str) for queue in self.queues):
             raise ValueError(f"queues must be a list of names, got {self.queues!r}")
+        try:
+            # Any other may be asked for, but nobody could submit to it.
+            for queue in self.queues:
+                identifier("queues", queue)
+        except BadField as error:
+            raise ValueError(f"queues must be a list of names: {error.text}") from None
         if isinstance(self.slots, bool) or not isinstance(self.slots, int) or self.slots < 1:
             raise ValueError(f"slots must be a whole number of 1 or more, got {self.slots!r}")
         if "." in self.namespace or not self.namespace:
             raise ValueError(f"namespace must be a name without dots, got {self.namespace!r}")
         if not self.pool:
             raise ValueError("pool must be a name, got an empty one")
+        if fault := channel_name_fault(names.pool_channel(self.namespace, self.pool)):
+            raise ValueError(f"pool {self.pool!r} cannot be part of a channel's name: {fault}")
+        try:
+            msgspec.json.encode(self.labels)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"labels must be JSON values: {error}") from None
         if self.id is not None:
             self.channel(self.id)
 
