@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from callboard_scheduler.client.errors import (
         BacklogFull,
         Conflict,
+        NoScheduler,
         NotFound,
         Refused,
         TaskCancelled,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         TaskError,
         TaskExpired,
         TaskFailed,
+        Unauthorized,
         Unavailable,
         Unreachable,
     )
@@ -64,6 +66,7 @@ __all__ = [
     "Fatal",
     "LogLine",
     "Moved",
+    "NoScheduler",
     "NotFound",
     "Patience",
     "Progress",
@@ -76,6 +79,7 @@ __all__ = [
     "TaskError",
     "TaskExpired",
     "TaskFailed",
+    "Unauthorized",
     "Unavailable",
     "Unreachable",
     "Update",
@@ -90,6 +94,7 @@ _MODULES = {
     "client.errors": (
         "BacklogFull",
         "Conflict",
+        "NoScheduler",
         "NotFound",
         "Refused",
         "TaskCancelled",
@@ -97,6 +102,7 @@ _MODULES = {
         "TaskError",
         "TaskExpired",
         "TaskFailed",
+        "Unauthorized",
         "Unavailable",
         "Unreachable",
     ),

@@ -12,18 +12,21 @@ from callboard_scheduler import (
     AsyncClient,
     BacklogFull,
     Conflict,
+    NoScheduler,
     NotFound,
     Refused,
     TaskClientError,
+    Unauthorized,
     Unavailable,
     Unreachable,
     tokens,
 )
 from callboard_scheduler.client.errors import from_api
-from callboard_scheduler.errors import BadToken, SchedulerError
+from callboard_scheduler.errors import BadToken, NoSuchSchedule, NoSuchTask, SchedulerError
 from support.fake_scheduler import KEY, SECRET, FakeScheduler, Refusal
 
 NOW = 1_900_000_000.0
+AT = "http://127.0.0.1:1/apps/1"
 
 
 @pytest.fixture
@@ -194,8 +197,7 @@ def test_a_token_is_for_one_of_the_two(options: dict[str, Any]) -> None:
     ("status", "error"),
     [
         (400, Refused),
-        (401, Refused),
-        (404, NotFound),
+        (401, Unauthorized),
         (409, Conflict),
         (429, BacklogFull),
         (503, Unavailable),
@@ -210,6 +212,42 @@ async def test_a_refusal_is_the_error_of_its_status_with_the_schedulers_text(
             await call
         assert type(caught.value) is error
         assert caught.value.status == status
+
+
+@pytest.mark.parametrize("missing", [NoSuchTask("t1"), NoSuchSchedule("t1")])
+async def test_what_is_not_there_is_told_from_a_scheduler_that_is_not_there(
+    scheduler: FakeScheduler, client: AsyncClient, missing: SchedulerError
+) -> None:
+    scheduler.refusal = Refusal(404, str(missing))
+    with pytest.raises(NotFound, match=r"^Unknown \w+: 't1'$"):
+        await client.get("t1")
+    at = scheduler.url.replace(f"{KEY}:{SECRET}@", "")
+    for text in ("Unknown app_id: '7'", "Not found: /apps/7/tasks", "404: Not Found", "<html>\n"):
+        scheduler.refusal = Refusal(404, text)
+        with pytest.raises(NoScheduler) as caught:
+            await client.get("t1")
+        said = "refused with HTTP status 404 and a page" if text.startswith("<") else text
+        assert str(caught.value).startswith(f"no scheduler at {at}: {said}")
+
+
+async def test_a_wrong_secret_is_the_first_thing_that_is_said(scheduler: FakeScheduler) -> None:
+    async with AsyncClient(scheduler.url.replace(SECRET, "wrong-one"), clock=lambda: NOW) as client:
+        with pytest.raises(
+            Unauthorized, match=r"^is the secret right\? Invalid signature: "
+        ) as caught:
+            await client.workers()
+    assert "wrong-one" not in str(caught.value)
+
+
+async def test_other_refusals_of_who_asks_say_what_is_wrong(
+    scheduler: FakeScheduler, client: AsyncClient
+) -> None:
+    scheduler.refusal = Refusal(401, "Unknown auth_key")
+    with pytest.raises(Unauthorized, match=r"^is the key right\? Unknown auth_key$"):
+        await client.workers()
+    scheduler.refusal = Refusal(401, "Timestamp expired: Given timestamp")
+    with pytest.raises(Unauthorized, match=r"^Timestamp expired"):
+        await client.workers()
 
 
 async def test_a_full_backlog_says_when_to_come_again(
@@ -240,10 +278,10 @@ async def test_a_service_that_is_not_there_is_named_without_the_secret() -> None
 
 
 def test_every_error_is_one_of_the_package() -> None:
-    for error in (from_api(ApiError(None, "gone")), from_api(ApiError(418, ""))):
+    for error in (from_api(ApiError(None, "gone"), AT), from_api(ApiError(418, ""), AT)):
         assert isinstance(error, TaskClientError)
         assert isinstance(error, SchedulerError)
-    assert str(from_api(ApiError(418, ""))) == "refused with HTTP status 418, without a reason"
+    assert str(from_api(ApiError(418, ""), AT)) == "refused with HTTP status 418, without a reason"
 
 
 def test_a_wrong_url_is_an_error_at_once() -> None:

@@ -368,7 +368,10 @@ class TestWatching:
         at(scheduler).refuse_subscriptions = True
         result = run("tasks", "watch", "t1")
         assert result.exit_code == 1
-        assert "Error: cannot watch private-cache-sched.default.t.t1" in result.stderr
+        assert result.stderr == (
+            "Error: is the secret of the service right? "
+            "cannot watch private-cache-sched.default.t.t1: not you\n"
+        )
 
     def test_ctrl_c_ends_it_with_130(self, scheduler: Scheduler) -> None:
         at(scheduler).task()
@@ -510,9 +513,19 @@ class TestEnds:
         self, scheduler: Scheduler
     ) -> None:
         at(scheduler).refusal = Refusal(404, "Not found: /apps/7/tasks")
-        result = run("tasks", "list")
-        assert result.exit_code == 3
+        result = run("tasks", "show", "t1")
+        assert result.exit_code == 4
         assert result.stderr.endswith("Does that server run with --no-scheduler?\n")
+
+    @pytest.mark.parametrize("text", ["Unknown app_id: '7'", "<html>\n<body>404</body></html>"])
+    def test_another_app_or_another_server_is_told_from_a_task_that_is_not_there(
+        self, scheduler: Scheduler, text: str
+    ) -> None:
+        at(scheduler).refusal = Refusal(404, text)
+        result = run("tasks", "show", "t1")
+        assert result.exit_code == 4
+        assert result.stderr.startswith("Error: no scheduler at http://127.0.0.1:")
+        assert result.stderr.splitlines()[1].startswith("Is --url right?")
 
     def test_a_scheduler_that_is_not_there_is_4_and_named_without_the_secret(
         self, scheduler: Scheduler

@@ -53,11 +53,13 @@ class AsyncClient:
         patience: Patience = DEFAULT_PATIENCE,
         clock: Callable[[], float] = unix_time,
     ) -> None:
-        self._credentials = Credentials.from_url(url)
+        self._credentials = at = Credentials.from_url(url)
+        self._url = f"{at.base}/apps/{at.app_id}"
         self._namespace = namespace
         self._patience = patience
         self._clock = clock
-        self._calls = Calls(ApiClient(url, timeout_seconds=timeout_seconds, clock=clock))
+        api = ApiClient(url, timeout_seconds=timeout_seconds, clock=clock)
+        self._calls = Calls(api, self._url)
         self._feeds = Feeds(
             Credentials.from_url(service or url),
             namespace=namespace,
@@ -68,8 +70,7 @@ class AsyncClient:
         self.schedules = AsyncSchedules(self._calls)
 
     def __repr__(self) -> str:
-        at = self._credentials
-        return f"<{type(self).__name__} {at.base}/apps/{at.app_id}>"
+        return f"<{type(self).__name__} {self._url}>"
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._calls)

@@ -18,11 +18,12 @@ class Calls:
     """Calls of one app; ``async with`` it.
 
     A path is given by its segments behind ``/apps/{id}``, as they are. Every call raises
-    Unreachable or Refused.
+    Unreachable or Refused. ``at`` is the app's URL, for texts.
     """
 
-    def __init__(self, api: ApiClient) -> None:
+    def __init__(self, api: ApiClient, at: str) -> None:
         self._api = api
+        self._at = at
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -55,7 +56,7 @@ class Calls:
         try:
             return await call
         except ApiError as error:
-            raise from_api(error) from None
+            raise from_api(error, self._at) from None
         except RuntimeError:
             if self._open:
                 raise

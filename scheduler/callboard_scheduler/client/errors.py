@@ -5,7 +5,9 @@
     TaskClientError
     +-- Unreachable          nothing answers at that URL, or no longer
     +-- Refused              the scheduler answered, and said no
-    |   +-- NotFound         404: no such task, schedule or app
+    |   +-- Unauthorized     401: the key or the secret is not the app's, or the clock is wrong
+    |   +-- NotFound         404: no such task or schedule
+    |   +-- NoScheduler      404: nobody there knows of tasks, or not of this app
     |   +-- Conflict         409: the task is finished, or its unique key is taken
     |   +-- BacklogFull      429: come again in ``retry_after_seconds``
     |   +-- Unavailable      503: the scheduler cannot store anything at the moment
@@ -46,11 +48,41 @@ class Refused(TaskClientError):
         self.text = text
 
     def __str__(self) -> str:
-        return self.text or f"refused with HTTP status {self.status}, without a reason"
+        if not self.text:
+            return f"refused with HTTP status {self.status}, without a reason"
+        if self.text.startswith("<"):
+            return (
+                f"refused with HTTP status {self.status} and a page instead of a reason: "
+                "is that a scheduler?"
+            )
+        return self.text
+
+
+class Unauthorized(Refused):
+    """The key or the secret is not the app's, or this machine's clock is wrong."""
+
+    def __str__(self) -> str:
+        reason = super().__str__()
+        for start, question in _DOUBTS.items():
+            if self.text.startswith(start):
+                # What was signed helps to find a proxy that changes paths, and nobody else.
+                return f"is the {question} right? {reason}"
+        return reason
 
 
 class NotFound(Refused):
-    """There is no such task, schedule or app."""
+    """There is no such task or schedule."""
+
+
+class NoScheduler(Refused):
+    """Nobody at this URL knows of tasks, or not of this app's; ``at`` is the URL."""
+
+    def __init__(self, status: int | None, text: str, at: str) -> None:
+        super().__init__(status, text)
+        self.at = at
+
+    def __str__(self) -> str:
+        return f"no scheduler at {self.at}: {super().__str__()}"
 
 
 class Conflict(Refused):
@@ -120,7 +152,16 @@ class TaskExpired(TaskError):
     how = "expired before it was started"
 
 
-_REFUSALS: Mapping[int, type[Refused]] = {404: NotFound, 409: Conflict, 503: Unavailable}
+#: What a Callboard's 401 begins with, and what is wrong then.
+_DOUBTS: Mapping[str, str] = {"Invalid signature": "secret", "Unknown auth_key": "key"}
+#: What its 404 begins with if it is about what was asked for.
+_MISSING = ("Unknown task: ", "Unknown schedule: ")
+_REFUSALS: Mapping[int, type[Refused]] = {
+    401: Unauthorized,
+    404: NotFound,
+    409: Conflict,
+    503: Unavailable,
+}
 _ENDS: Mapping[str, type[TaskError]] = {
     "dead": TaskFailed,
     "cancelled": TaskCancelled,
@@ -128,12 +169,14 @@ _ENDS: Mapping[str, type[TaskError]] = {
 }
 
 
-def from_api(error: ApiError) -> Unreachable | Refused:
-    """Return what a failed call of the HTTP API means to its caller."""
+def from_api(error: ApiError, at: str) -> Unreachable | Refused:
+    """Return what a failed call of the HTTP API at the URL ``at`` means to its caller."""
     if error.status is None:
         return Unreachable(error.text)
     if error.status == 429:
         return BacklogFull(429, error.text, error.retry_after_seconds)
+    if error.status == 404 and not error.text.startswith(_MISSING):
+        return NoScheduler(404, error.text, at)
     return _REFUSALS.get(error.status, Refused)(error.status, error.text)
 
 

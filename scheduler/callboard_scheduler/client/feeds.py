@@ -22,6 +22,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import orjson
+
 from callboard_client import (
     ClientClosed,
     ClientError,
@@ -189,7 +191,7 @@ class Feeds:
         elif event.event == "pusher:subscription_error":
             self._feeds.pop(name, None)
             for feed in feeds:
-                feed.fail(Refused(None, f"cannot watch {name}: {event.data}"))
+                feed.fail(_refusal(name, event.data))
         elif not event.event.startswith(("pusher:", "client-")):
             for feed in feeds:
                 feed.put(event)
@@ -208,6 +210,18 @@ class Feeds:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _refusal(name: str, text: str) -> Refused:
+    """Return what ``pusher:subscription_error`` means, from its JSON where it is that."""
+    try:
+        said = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        said = None
+    if not isinstance(said, dict):
+        return Refused(None, f"cannot watch {name}: {text}")
+    doubt = "is the secret of the service right? " if said.get("type") == "AuthError" else ""
+    return Refused(None, f"{doubt}cannot watch {name}: {said.get('error') or text}")
 
 
 async def _subscribe(client: Client, name: str) -> None:

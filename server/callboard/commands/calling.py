@@ -31,7 +31,7 @@ Exit status:
   1    refused, or a task ended otherwise; stderr says why
   2    wrong usage
   3    there is no such task or schedule
-  4    the scheduler cannot be reached
+  4    no scheduler can be reached
   130  interrupted"""
 
 _URL_VARIABLES: Final = ("CALLBOARD_URL", "PUSHER_URL")
@@ -41,8 +41,8 @@ _DEVELOPMENT_URL: Final = (
     f"/apps/{DEVELOPMENT_APP_ID}"
 )
 
-# What a server answers to any path that it does not have.
 _NO_SCHEDULER: Final = "\nDoes that server run with --no-scheduler?"
+_ELSEWHERE: Final = "\nIs --url right? It may also come from CALLBOARD_URL or PUSHER_URL."
 _NOT_RUNNING: Final = "\nIs `callboard serve` running there? Another place is named by --url."
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -117,12 +117,21 @@ def call(url: str, work: Callable[[AsyncClient], Awaitable[int | None]]) -> None
 def complain(error: Exception) -> int:
     """Say on stderr what went wrong, and return the exit status; defects are raised again."""
     from callboard.commands.output import printable
-    from callboard_scheduler.client.errors import NotFound, TaskClientError, Unreachable
+    from callboard_scheduler.client.errors import (
+        NoScheduler,
+        NotFound,
+        TaskClientError,
+        Unreachable,
+    )
 
     if not isinstance(error, TaskClientError):
         raise error
     if isinstance(error, NotFound):
-        status, hint = NOT_FOUND, _NO_SCHEDULER if error.text.startswith("Not found: ") else ""
+        status, hint = NOT_FOUND, ""
+    elif isinstance(error, NoScheduler):
+        # What a Callboard answers to any path that it does not have.
+        ours = error.text.startswith("Not found: ")
+        status, hint = UNREACHABLE, _NO_SCHEDULER if ours else _ELSEWHERE
     elif isinstance(error, Unreachable):
         status, hint = UNREACHABLE, _NOT_RUNNING
     else:

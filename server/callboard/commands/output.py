@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -130,8 +131,11 @@ def moment(at_ms: int | None) -> str:
     """Return a time as people here write it, with its zone; the empty string for none."""
     if not at_ms:
         return ""
-    local = datetime.fromtimestamp(at_ms / 1000).astimezone()
-    return local.isoformat(sep=" ", timespec="milliseconds")
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    # The last hours of the last year are in no calendar east of Greenwich.
+    with suppress(OverflowError, ValueError):
+        at = at.astimezone()
+    return at.isoformat(sep=" ", timespec="milliseconds")
 
 
 def span(ms: float) -> str:

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+import orjson
 
+#: What a number in JSON can be for every reader of it.
+_MOST_MS: Final = 2**53 - 1
 _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 
@@ -29,7 +32,10 @@ def duration(text: str) -> int:
         raise click.BadParameter(
             f"{text!r} is no duration: expected a number with ms, s, m, h or d, such as 30s."
         )
-    return round(float(match[1]) * _UNITS[match[2] or "s"])
+    ms = float(match[1]) * _UNITS[match[2] or "s"]
+    if ms > _MOST_MS:
+        raise click.BadParameter(f"{text[:20]!r} is too long: expected at most {_MOST_MS} ms.")
+    return round(ms)
 
 
 def time(text: str) -> int | str:
@@ -43,7 +49,9 @@ def json_value(*kinds: type) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
             found = json.loads(_content(text))
-        except (OSError, ValueError) as error:
+            # It reads what it could not be sent as: half characters, numbers of any length.
+            orjson.dumps(found)
+        except (OSError, ValueError, RecursionError, orjson.JSONEncodeError) as error:
             raise click.BadParameter(f"{text[:80]!r} is no JSON: {error}.") from None
         if kinds and not isinstance(found, kinds):
             expected = " or ".join(_KINDS[kind] for kind in kinds)
