@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import get_args
 
 from callboard.scheduling import Scheduling
 from callboard_protocol.reserved import WORKER_EVENT_BYTES, WORKER_EVENTS_PER_SECOND
@@ -20,13 +19,6 @@ from callboard_server.settings import DEVELOPMENT_APP_KEY, Settings
 from support.scripted_scheduler import PATIENCE_SECONDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "workers.md").read_text("utf-8")
-
-
-def rows(heading: str) -> dict[str, list[str]]:
-    """Return the names in each row's second cell by the one in its first."""
-    table = PAGE.split(f"| {heading} |")[1].partition("\n\n")[0]
-    cells = [line.split("|")[1:3] for line in table.splitlines()[2:]]
-    return {first.strip(" `"): re.findall(r"`(\w+)`", second) for first, second in cells}
 
 
 async def test_the_quick_start_does_what_the_page_says(tmp_path: Path) -> None:
@@ -53,18 +45,6 @@ async def test_the_quick_start_does_what_the_page_says(tmp_path: Path) -> None:
         finally:
             process.kill()
             await process.communicate()
-
-
-def test_the_tables_of_messages_have_all_kinds_and_only_fields_that_there_are() -> None:
-    for heading, kinds in (
-        ("up | fields | when", get_args(wire.UpMessage)),
-        ("down | fields | what to do", get_args(wire.DownMessage)),
-    ):
-        table = rows(heading)
-        assert list(table) == [kind.__struct_config__.tag for kind in kinds]
-        for kind in kinds:
-            fields = {*kind.__struct_fields__, *wire.ResultError.__struct_fields__}
-            assert fields.issuperset(table[kind.__struct_config__.tag])
 
 
 def test_what_is_said_of_the_context_is_there() -> None:
