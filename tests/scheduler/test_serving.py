@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +121,26 @@ def test_a_second_server_on_the_same_folder_says_who_has_it(
     third = serve(processes, folder, "--data", "other").started()
     third.submit()
     assert (folder / "other").is_dir()
+
+
+def test_a_folder_that_was_deleted_takes_no_tasks_and_says_so(
+    folder: Path, processes: list[Serve]
+) -> None:
+    server = serve(processes, folder).started()
+    task_id = server.submit()
+    shutil.rmtree(server.data)
+    for method, path, body in (
+        ("POST", "tasks", {"name": "task"}),
+        ("POST", f"tasks/{task_id}/cancel", {}),
+        ("GET", "tasks", None),
+    ):
+        refused = server.call(method, path, body)
+        assert refused.status == 503
+        assert ".callboard/callboard.db was deleted, moved or replaced" in refused.body.decode()
+    assert not server.data.exists()
+    assert server.end() == 0
+    again = serve(processes, folder).started()
+    again.submit()
 
 
 def test_without_a_scheduler_it_is_a_pusher_server_and_no_more(

@@ -36,7 +36,12 @@ class Database:
         self.path = directory.database
 
     def exists(self) -> bool:
-        """Whether anything was ever written."""
+        """Whether anything was ever written.
+
+        Raises:
+            StoreError: something was, and is not there any more.
+        """
+        self.directory.verify()
         return self.path.exists()
 
     def writing(self) -> sqlite3.Connection:
@@ -85,6 +90,8 @@ class Database:
         return self._open("PRAGMA wal_autocheckpoint = 0")
 
     def _open(self, setting: str) -> sqlite3.Connection:
+        # SQLite would make a file where there is none.
+        self.directory.verify()
         connection = None
         try:
             connection = _connect(self.path)

@@ -7,6 +7,10 @@
    there keeps its mode.
 4. A name is on the disk once the directory that holds it was synchronised: without that, a power
    cut may leave a database of acknowledged tasks that nobody finds.
+5. The system goes on writing to a file that somebody deleted or moved, and what it holds is gone
+   with the process. So whoever writes asks first whether the database is still where it was. No
+   other one is made or used in its place: the schedulers know of tasks that it would not have.
+   A lock file that was deleted is made again, if nobody else has done that.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from weakref import WeakSet
 import msgspec
 
 from callboard_scheduler.stores import StoreHeld
-from callboard_scheduler.stores.faults import explain
+from callboard_scheduler.stores.faults import Passing, explain
 
 DATABASE: Final = "callboard.db"
 LOCK: Final = "lock"
@@ -49,6 +53,8 @@ class DataDirectory:
         self.database = self.path / DATABASE
         self._command = command or Path(sys.argv[0]).name or "python"
         self._lock: int | None = None
+        #: What the file system knows the database by, once this process has it.
+        self._taken: os.stat_result | None = None
         _directories.add(self)
 
     def exists(self) -> bool:
@@ -60,10 +66,13 @@ class DataDirectory:
 
         Raises:
             StoreHeld: another living process has it, or another store of this process.
-            StoreError: it cannot be made or written to.
+            StoreError: it cannot be made or written to, or is as :meth:`verify` says.
         """
+        self.verify()
         if self._lock is not None:
-            return
+            if _is_at(os.fstat(self._lock), self.path / LOCK):
+                return
+            self._unlock()
         try:
             _make(self.path)
             lock = _open(self.path / LOCK)
@@ -96,11 +105,29 @@ class DataDirectory:
             if not self.database.exists():
                 os.close(_open(self.database))
             _synchronise(self.path)
+            self._taken = self.database.stat()
         except OSError as error:
             raise explain(self.database, error) from error
 
+    def verify(self) -> None:
+        """See that the database, if there was one, is where it was.
+
+        Raises:
+            StoreError: it was deleted or moved, or another file is in its place.
+        """
+        if self._taken is not None and not _is_at(self._taken, self.database):
+            raise Passing(
+                f"{self.database} was deleted, moved or replaced while in use. Nothing is stored "
+                "until the file itself is back; to begin with what is there now, restart this "
+                "process."
+            )
+
     def release(self) -> None:
         """Let others have it. Safe to call twice or untaken."""
+        self._taken = None
+        self._unlock()
+
+    def _unlock(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
@@ -133,6 +160,15 @@ os.register_at_fork(after_in_child=_let_go)
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _is_at(known: os.stat_result, path: Path) -> bool:
+    try:
+        return os.path.samestat(known, path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise explain(path, error) from error
 
 
 def _make(path: Path) -> None:

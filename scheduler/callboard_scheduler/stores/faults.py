@@ -44,7 +44,7 @@ _PASSING: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCK
 
 
 class Passing(StoreError):
-    """The disk is full or the file locked: the connection is as good as it was."""
+    """The disk is full, the file locked or moved: the connection is as good as it was."""
 
 
 def _is_environmental(error: BaseException) -> bool:

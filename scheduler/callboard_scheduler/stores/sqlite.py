@@ -71,7 +71,9 @@ class SqliteStore:
             raise AssertionError("a store is started once before it is stopped")
         path = self._database.path
         checkpoints = Checkpoints(self._database.copying)
-        writer = Writer(path, self._database.writing, checkpoints, self._settle)
+        writer = Writer(
+            path, self._database.writing, self._directory.take, checkpoints, self._settle
+        )
         reader = Reader(path, self._database.reading)
         self._threads = _Threads(writer, reader, checkpoints)
         try:

@@ -7,6 +7,7 @@
 4. What cannot be stored because of what it is fails alone, and only to whom it belongs.
 5. A connection that has failed is closed, and the next batch opens another; not if the disk is
    full, which opening one would take more of.
+6. Before each batch it is asked whether the file is still there: see :mod:`directory`.
 """
 
 from __future__ import annotations
@@ -61,19 +62,22 @@ class _End(msgspec.Struct):
 class Writer:
     """Writes batches in a thread of its own, from its making to :meth:`stop`.
 
-    ``connect`` opens what is written to, when it is first needed. ``settled`` is called on the
-    loop with how many of the writes need not be waited for any more: they are stored or refused.
+    ``connect`` opens what is written to, when it is first needed; ``verify`` raises StoreError
+    if that may not be written to any more. ``settled`` is called on the loop with how many of the
+    writes need not be waited for any more: they are stored or refused.
     """
 
     def __init__(
         self,
         path: Path,
         connect: Callable[[], sqlite3.Connection],
+        verify: Callable[[], None],
         checkpoints: Checkpoints,
         settled: Callable[[int], None],
     ) -> None:
         self._path = path
         self._connect = connect
+        self._verify = verify
         self._checkpoints = checkpoints
         self._settled = settled
         self._loop = asyncio.get_running_loop()
@@ -132,10 +136,12 @@ class Writer:
         """Return the connection, opened if it is not.
 
         Raises:
-            StoreError: it cannot be.
+            StoreError: it cannot be, or its file is not there any more.
         """
         if self._connection is None:
             self._connection = self._connect()
+        else:
+            self._verify()
         return self._connection
 
     def _live(self) -> None:
