@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from callboard.cli import main
+from callboard.commands import output
 from callboard_scheduler import tokens
 from callboard_scheduler.client.loop_thread import LoopThread
 from support.fake_scheduler import KEY, SECRET, FakeScheduler, Refusal
@@ -110,7 +112,10 @@ class TestSubmitting:
             (("--args", "{"), "'{' is no JSON"),
             (("--args", "3"), "expected an object or an array, got '3'"),
             (("--args", "@/nowhere/args.json"), "No such file"),
+            (("--args", "[" * 5_000), "is no JSON: maximum recursion depth exceeded"),
+            (("--args", '["\\ud800"]'), "is no JSON: str is not valid UTF-8"),
             (("--retry", "[]"), "expected an object, got '[]'"),
+            (("--delay", "9" * 400), "is too long: expected at most 9007199254740991 ms"),
             (("--delay", "soon"), "'soon' is no duration: expected a number with ms, s, m, h or d"),
             (("--delay", "-1s"), "'-1s' is no duration"),
             (("--label", "gpu"), "'gpu' is no KEY=VALUE"),
@@ -565,3 +570,14 @@ class TestEnds:
             [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
         )
         assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_last_moment_of_the_calendar_is_shown_also_where_it_is_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        shown = [output.moment(at_ms) for at_ms in (253_402_300_799_999, 1_700_000_000_000)]
+    time.tzset()
+    assert shown == ["9999-12-31 23:59:59.999+00:00", "2023-11-15 07:13:20.000+09:00"]

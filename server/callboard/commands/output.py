@@ -131,7 +131,8 @@ def moment(at_ms: int | None) -> str:
     """Return a time as people here write it, with its zone; the empty string for none."""
     if not at_ms:
         return ""
-    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    seconds, ms = divmod(at_ms, 1000)
+    at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=ms * 1000)
     # The last hours of the last year are in no calendar east of Greenwich.
     with suppress(OverflowError, ValueError):
         at = at.astimezone()

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
-import orjson
 
 #: What a number in JSON can be for every reader of it.
 _MOST_MS: Final = 2**53 - 1
@@ -47,6 +46,8 @@ def json_value(*kinds: type) -> Callable[[str], Any]:
     """Return a reader of JSON of these types, of ``@FILE`` and of ``-`` for standard input."""
 
     def read(text: str) -> Any:
+        import orjson
+
         try:
             found = json.loads(_content(text))
             # It reads what it could not be sent as: half characters, numbers of any length.
