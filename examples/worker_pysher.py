@@ -17,6 +17,8 @@ import secrets
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -60,6 +62,7 @@ class Worker:
 
     def __init__(self, host: str, port: int, token: str, worker_id: str, queue: str) -> None:
         self.id, self.queue, self.token = worker_id, queue, token
+        self.base = f"http://{host}:{port}"
         self.boot = secrets.token_hex(8)
         self.lock = threading.Condition()
         self.up, self.term, self.events, self.beats = False, 0, 0, 0
@@ -79,7 +82,7 @@ class Worker:
             custom_host=host,
             port=port,
             reconnect_interval=1,
-            auth_endpoint=f"http://{host}:{port}/sched/auth",
+            auth_endpoint=f"{self.base}/sched/auth",
             auth_endpoint_headers={"Authorization": f"Bearer {token}"},
         )
         self.pusher.connection.bind("pusher:connection_established", self.connected)
@@ -182,7 +185,7 @@ class Worker:
     def work(self, given: Message, context: Context) -> None:
         end: Message
         try:
-            args = given.get("args") or {}
+            args = self.large(given["ref"]) if "ref" in given else given.get("args", {})
             positional, named = (args, {}) if isinstance(args, list) else ([], args)
             end = {"ok": True, "val": TASKS[given["name"]](context, *positional, **named)}
         except Exception as error:
@@ -197,6 +200,12 @@ class Worker:
             del self.running[fence]
             self.look_at_the_clock(time.monotonic())
             self.lock.notify()
+
+    def large(self, ref: str) -> Any:
+        """Arguments that are too large for an event."""
+        # The scheduler says where, and only it can.
+        with urllib.request.urlopen(urllib.parse.urljoin(self.base, ref)) as answer:  # noqa: S310
+            return json.load(answer)
 
     def stop(self, fence: int) -> None:
         if fence in self.running:

@@ -17,6 +17,7 @@ from callboard.scheduling import Scheduling
 from callboard_scheduler import AsyncClient, TaskCancelled, TaskFailed
 from callboard_scheduler.client.updates import Progress
 from callboard_scheduler.stores.memory import MemoryStore
+from callboard_scheduler.transports import OWN
 from callboard_server.background import BackgroundServer
 from callboard_server.settings import AppSettings, Settings
 from interop.node_script import FOLDER
@@ -66,6 +67,10 @@ async def test_a_page_runs_tasks_shows_progress_and_can_be_stopped(scene: Scene)
     client = scene.client
 
     task = await client.submit("add", {"a": 1, "b": 2}, queue="web")
+    assert await task.result(WAIT_SECONDS) == 3
+
+    large = {"a": 1, "b": 2, "c": "c" * OWN.inline_bytes}
+    task = await client.submit("add", large, queue="web")
     assert await task.result(WAIT_SECONDS) == 3
 
     task = await client.submit("steps", {"count": 3}, queue="web")

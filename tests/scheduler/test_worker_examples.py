@@ -14,6 +14,7 @@ from callboard.scheduling import Scheduling
 from callboard_scheduler import AsyncClient, TaskCancelled, TaskFailed
 from callboard_scheduler.client.updates import Progress
 from callboard_scheduler.stores.memory import MemoryStore
+from callboard_scheduler.transports import OWN
 from callboard_server.background import BackgroundServer
 from callboard_server.settings import AppSettings, Settings
 from support.scripted_scheduler import PATIENCE_SECONDS
@@ -54,6 +55,10 @@ async def test_a_worker_of_stock_pysher_runs_tasks_shows_progress_and_can_be_sto
 ) -> None:
     task = await client.submit("add", {"a": 1, "b": 2}, queue="python")
     assert await task.result(PATIENCE_SECONDS) == 3
+
+    large = "a" * (OWN.inline_bytes + 1)
+    task = await client.submit("add", [large, "b"], queue="python")
+    assert await task.result(PATIENCE_SECONDS) == large + "b"
 
     seen = []
     task = await client.submit("steps", [3], queue="python")
