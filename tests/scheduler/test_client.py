@@ -114,7 +114,9 @@ async def test_a_task_can_be_changed_by_id_or_by_itself(
         {"target": {"labels": {"gpu": True}}},
         {"target": None},
     ]
-    assert (await client.cancel(task.id)).state == "cancelled"
+    cancelled = await client.cancel(task.id)
+    assert cancelled.state == "cancelled"
+    assert cancelled.record == scheduler.records[task.id]
     assert (await task.requeue()).state == "ready"
     assert (await task.cancel()).state == "cancelled"
     assert (await client.requeue(task.id)).state == "ready"

@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from callboard.cli import main
+from callboard_client import ApiClient, EndpointAuthorizer, SubscriptionError
 from callboard_client import Client as ChannelClient
-from callboard_client import EndpointAuthorizer, SubscriptionError
 from callboard_client.signed_request import Credentials
 from callboard_scheduler import (
     AsyncClient,
@@ -212,6 +213,43 @@ def test_the_blocking_client_does_the_same(server: TaskServer) -> None:
         task = client.submit("steps", {"count": 3})
         assert list(task.progress())[-1].pct == 100
         assert [worker["id"] for worker in client.workers()] == ["w1"]
+
+
+def test_json_is_what_the_api_answers(server: TaskServer) -> None:
+    def run(*arguments: str) -> Any:
+        ended = CliRunner().invoke(
+            main, [*arguments, "--json"], env={"CALLBOARD_URL": server.url}, catch_exceptions=False
+        )
+        assert ended.exit_code == 0, ended.output
+        return json.loads(ended.stdout)
+
+    def get(path: str) -> Any:
+        async def ask() -> Any:
+            async with ApiClient(server.url) as api:
+                return await api.get(path, {"queue": "json"} if path == "/tasks" else {})
+
+        return asyncio.run(ask())
+
+    assert run("queues", "pause", "json") == {"name": "json", "paused": True}
+    submitted = run("tasks", "submit", "echo", "--args", "[3]", "--queue", "json")
+    path = f"/tasks/{submitted['id']}"
+    assert submitted == {"id": submitted["id"], "state": "ready"}
+    assert run("tasks", "show", submitted["id"]) == get(path)
+    assert run("tasks", "why", submitted["id"]) == get(f"{path}/why")
+    for change in (("update", "--priority", "3"), ("move", "--worker", "w2"), ("cancel",)):
+        answer = run("tasks", change[0], submitted["id"], *change[1:])
+        assert get("/tasks") == {"tasks": [answer], "cursor": None}
+    assert run("tasks", "list", "--queue", "json") == {"tasks": get("/tasks")["tasks"]}
+    assert run("queues") == get("/queues")
+    assert run("queues", "resume", "json") == {"name": "json", "paused": False}
+    (worker,) = run("workers")["workers"]
+    (known,) = get("/workers")["workers"]
+    assert {**worker, "silent_ms": 0} == {**known, "silent_ms": 0}
+    put = run("schedules", "put", "yearly", "--cron", "0 3 1 1 *", "--task", "echo")
+    assert put == run("schedules", "show", "yearly") == get("/schedules/yearly")
+    assert run("schedules", "list") == get("/schedules")
+    assert run("schedules", "preview", "yearly") == get("/schedules/yearly/preview")
+    assert run("schedules", "delete", "yearly") == {"id": "yearly"}
 
 
 def test_the_commands_do_the_same(server: TaskServer) -> None:

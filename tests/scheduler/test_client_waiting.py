@@ -121,6 +121,19 @@ async def test_a_wait_that_is_too_long_says_how_far_the_task_is(
     assert scheduler.records[task.id]["state"] == "ready"
 
 
+async def test_a_task_is_in_the_state_that_its_feed_said_last(
+    scheduler: FakeScheduler, client: AsyncClient
+) -> None:
+    task = await client.submit("thumbnail")
+    async for update in task.updates():
+        if update == StateChanged("ready"):
+            await settled(scheduler, 1)
+            await scheduler.state(task.id, "running", attempt=1, worker="w1")
+        elif update == StateChanged("running", 1, "w1"):
+            break
+    assert task.state == "running"
+
+
 async def test_a_failed_try_is_no_end(scheduler: FakeScheduler, client: AsyncClient) -> None:
     task = await client.submit("thumbnail")
     waiting = asyncio.create_task(task.result(timeout=30))

@@ -159,6 +159,17 @@ class TestSubmitting:
         assert written == '"\\u009b2Jä\\u001b"\n'
         assert json.loads(written) == "\x9b2Jä\x1b"
 
+    def test_a_failure_is_a_record_too_for_who_reads_json(self, scheduler: Scheduler) -> None:
+        failure = {"type": "ValueError", "msg": "no picture"}
+        with ThreadPoolExecutor() as others:
+            finishing = others.submit(scheduler.run, finish_first("dead", error=failure))
+            result = run("tasks", "submit", "thumbnail", "--wait", "--json")
+            finishing.result()
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: task t1 (thumbnail) failed: ")
+        record = json.loads(result.stdout)
+        assert (record["id"], record["state"], record["error"]) == ("t1", "dead", failure)
+
     def test_waiting_may_end_with_the_whole_record(self, scheduler: Scheduler) -> None:
         with ThreadPoolExecutor() as others:
             finishing = others.submit(scheduler.run, finish_first(result=1))
@@ -199,7 +210,7 @@ class TestLookingUp:
         assert succeed("workers") == "No workers.\n"
         assert succeed("schedules", "list") == "No schedules.\n"
         assert succeed("queues") == "No queues.\n"
-        assert json.loads(succeed("tasks", "list", "--json")) == []
+        assert json.loads(succeed("tasks", "list", "--json")) == {"tasks": []}
 
     def test_a_list_is_filtered_and_bounded(self, scheduler: Scheduler) -> None:
         fake = at(scheduler)
@@ -208,7 +219,7 @@ class TestLookingUp:
 
         def listed(*options: str) -> list[str]:
             found = json.loads(succeed("tasks", "list", "--json", *options))
-            return [each["id"] for each in found]
+            return [each["id"] for each in found["tasks"]]
 
         assert len(listed()) == 50
         assert len(listed("--all")) == 60
@@ -235,7 +246,8 @@ class TestLookingUp:
         fake = at(scheduler)
         fake.task()
         assert succeed("tasks", "why", "t1") == f"{fake.reasons[0]}\n"
-        assert json.loads(succeed("tasks", "why", "t1", "--json"))["why"] == fake.reasons
+        said = json.loads(succeed("tasks", "why", "t1", "--json"))
+        assert said == {"id": "t1", "state": "ready", "why": fake.reasons}
 
     def test_workers_and_queues(self, scheduler: Scheduler) -> None:
         worker = {"id": "w1", "state": "idle", "slots": 4, "free": 3, "queues": ["a", "b"]}
@@ -243,14 +255,15 @@ class TestLookingUp:
         at(scheduler).workers = [{**worker, **more}]
         row = succeed("workers").splitlines()[1].split()
         assert row == ["w1", "idle", "4", "3", "a,b", "1", "gpu=true", "h", "py", "20ms"]
-        assert json.loads(succeed("workers", "--json")) == [{**worker, **more}]
-        assert succeed("queues", "pause", "mail", "web") == ""
+        assert json.loads(succeed("workers", "--json")) == {"workers": [{**worker, **more}]}
+        assert succeed("queues", "pause", "mail", "web") == "mail paused\nweb paused\n"
         assert [line.split()[:2] for line in succeed("queues").splitlines()[1:]] == [
             ["mail", "paused"],
             ["web", "paused"],
         ]
-        succeed("queues", "resume", "mail")
-        assert [each["name"] for each in json.loads(succeed("queues", "--json"))] == ["web"]
+        assert succeed("queues", "resume", "mail") == "mail resumed\n"
+        listed = json.loads(succeed("queues", "--json"))["queues"]
+        assert [each["name"] for each in listed] == ["web"]
 
     def test_options_of_a_group_do_not_get_lost(self, scheduler: Scheduler) -> None:
         result = run("queues", "--url", "http://k:s@127.0.0.1:1/apps/1", "pause", "mail")
@@ -265,7 +278,8 @@ class TestChanging:
         fake.task()
         fake.task()
         assert succeed("tasks", "cancel", "t1", "t2") == "t1 cancelled\nt2 cancelled\n"
-        assert succeed("tasks", "retry", "t2", "--json") == '{"id": "t2", "state": "ready"}\n'
+        (line,) = succeed("tasks", "retry", "t2", "--json").splitlines()
+        assert json.loads(line) == fake.records["t2"]
 
     def test_one_that_is_refused_does_not_keep_the_others(self, scheduler: Scheduler) -> None:
         fake = at(scheduler)
@@ -417,7 +431,7 @@ class TestSchedules:
         assert len(succeed("schedules", "preview", "nightly", "--count", "3").splitlines()) == 3
         runs = json.loads(succeed("schedules", "preview", "nightly", "--count", "1", "--json"))
         assert runs == {"id": "nightly", "runs": [1_900_000_000_000]}
-        assert succeed("schedules", "delete", "nightly") == ""
+        assert succeed("schedules", "delete", "nightly") == "nightly deleted\n"
         assert run("schedules", "delete", "nightly").exit_code == 3
 
     def test_an_event_is_scheduled(self, scheduler: Scheduler) -> None:

@@ -195,7 +195,8 @@ class FakeScheduler:
             case "GET", ["tasks", task_id]:
                 return self.records[task_id]
             case "GET", ["tasks", task_id, "why"]:
-                return {"id": task_id, "why": self.reasons if task_id in self.records else []}
+                state = self.records[task_id]["state"]
+                return {"id": task_id, "state": state, "why": self.reasons}
             case "POST", ["tasks", task_id, verb]:
                 return self._change(self.records[task_id], verb, body)
             case "GET", ["schedules"]:

@@ -11,16 +11,17 @@ from callboard_scheduler.client.bodies import UpdateOptions, move_body, update_b
 from callboard_scheduler.client.calls import Calls
 from callboard_scheduler.client.errors import result_of
 from callboard_scheduler.client.feeds import Feeds
-from callboard_scheduler.client.updates import Ended, Progress, Update
+from callboard_scheduler.client.updates import Ended, Progress, StateChanged, Update
 from callboard_scheduler.client.watching import Patience, watch
 
 
 class AsyncTask:
     """A task of an :class:`~callboard_scheduler.client.AsyncClient`, which makes it.
 
-    ``state`` and ``record`` are what was last heard: :meth:`refresh` asks. ``record`` is the whole
-    task as the API answers it, empty before the first question. Calls raise
-    :class:`~callboard_scheduler.client.errors.TaskClientError`.
+    ``state`` and ``record`` are what was last heard: :meth:`refresh` asks. ``record`` is the task
+    as the API last answered it, empty before the first question; the answer to a change, as an
+    item of a list, has no ``attempts`` and names in ``left_out`` what is too large for it. Calls
+    raise :class:`~callboard_scheduler.client.errors.TaskClientError`.
     """
 
     def __init__(
@@ -80,6 +81,8 @@ class AsyncTask:
         """Iterate over what happens to it, from how it is now to :class:`Ended`, the last one."""
         async with aclosing(watch(self.id, self._read, self._feeds, self._patience)) as updates:
             async for update in updates:
+                if isinstance(update, StateChanged):
+                    self.state = update.state
                 yield update
 
     async def _read(self) -> Mapping[str, Any]:
@@ -115,8 +118,10 @@ class AsyncTask:
     async def why(self) -> list[str]:
         """Return in sentences why it waits, or why it ran as often as it did."""
         answer = await self._calls.get("tasks", self.id, "why")
+        self.state = answer["state"]
         return list(answer["why"])
 
     def _changed(self, answer: Mapping[str, Any]) -> Self:
+        self.record = answer
         self.state = answer["state"]
         return self

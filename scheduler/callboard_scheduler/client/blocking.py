@@ -86,7 +86,7 @@ class Task:
 
     @property
     def record(self) -> Mapping[str, Any]:
-        """The whole task as the API last answered it, empty before the first question."""
+        """The task as the API last answered it, empty before the first question."""
         return self._task.record
 
     def refresh(self) -> Self:

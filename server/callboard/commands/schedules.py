@@ -99,7 +99,7 @@ def list_(as_json: bool, url: str) -> None:
     async def work(client: AsyncClient) -> None:
         found = await client.schedules.list()
         if as_json:
-            output.document(found)
+            output.document({"schedules": found})
         else:
             now_ms = unix_time() * 1000
             output.table(_HEADS, [_row(each, now_ms) for each in found], "No schedules.")
@@ -122,12 +122,20 @@ def show(schedule_id: str, as_json: bool, url: str) -> None:
 
 @schedules.command(epilog=EXIT_STATUS)
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@json_option
 @url_option
-def delete(ids: tuple[str, ...], url: str) -> None:
+def delete(ids: tuple[str, ...], as_json: bool, url: str) -> None:
     """Remove schedules; what they have submitted goes on."""
 
     async def work(client: AsyncClient) -> int:
-        return await each(ids, client.schedules.delete)
+        async def one(schedule_id: str) -> None:
+            await client.schedules.delete(schedule_id)
+            if as_json:
+                output.line_of_json({"id": schedule_id})
+            else:
+                click.echo(f"{output.printable(schedule_id)} deleted")
+
+        return await each(ids, one)
 
     call(url, work)
 

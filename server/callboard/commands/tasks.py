@@ -102,7 +102,7 @@ def list_(
             if len(found) >= limit and not everything:
                 break
         if as_json:
-            output.document(found)
+            output.document({"tasks": found})
         else:
             now_ms = unix_time() * 1000
             output.table(HEADS, [row(each, now_ms) for each in found], "No tasks.")
@@ -236,9 +236,10 @@ def why(task_id: str, as_json: bool, url: str) -> None:
     """Say why a task waits, or why it ran as often as it did."""
 
     async def work(client: AsyncClient) -> None:
-        reasons = await client.why(task_id)
+        task = await client.get(task_id)
+        reasons = await task.why()
         if as_json:
-            output.document({"id": task_id, "why": reasons})
+            output.document({"id": task.id, "state": task.state, "why": reasons})
         else:
             for reason in reasons:
                 click.echo(output.printable(reason))
@@ -253,7 +254,14 @@ async def _watched(found: list[AsyncTask], as_json: bool) -> int:
 
 
 async def _await(task: AsyncTask, as_json: bool) -> None:
-    result = await task.result()
+    from callboard_scheduler.client.errors import TaskError
+
+    try:
+        result = await task.result()
+    except TaskError as ended:
+        if as_json:
+            output.document(ended.record)
+        raise
     if as_json:
         output.document(task.record)
     else:
@@ -262,6 +270,6 @@ async def _await(task: AsyncTask, as_json: bool) -> None:
 
 def _changed(task: AsyncTask, as_json: bool) -> None:
     if as_json:
-        output.line_of_json({"id": task.id, "state": task.state})
+        output.line_of_json(task.record)
     else:
         click.echo(f"{task.id} {task.state}")

@@ -29,7 +29,7 @@ def workers(as_json: bool, url: str) -> None:
     async def work(client: AsyncClient) -> None:
         found = await client.workers()
         if as_json:
-            output.document(found)
+            output.document({"workers": found})
         else:
             output.table(_WORKER_HEADS, [_worker_row(each) for each in found], "No workers.")
 
@@ -52,7 +52,7 @@ def queues(context: click.Context, as_json: bool, url: str) -> None:
     async def work(client: AsyncClient) -> None:
         found = await client.queues()
         if as_json:
-            output.document(found)
+            output.document({"queues": found})
         else:
             heads = ("QUEUE", "PAUSED", *(name.upper() for name in _COUNTS), "WORKERS", "FREE")
             output.table(heads, [_queue_row(each) for each in found], "No queues.")
@@ -62,26 +62,43 @@ def queues(context: click.Context, as_json: bool, url: str) -> None:
 
 @queues.command(epilog=EXIT_STATUS)
 @click.argument("names", metavar="QUEUE...", nargs=-1, required=True)
+@json_option
 @url_option
-def pause(names: tuple[str, ...], url: str) -> None:
+def pause(names: tuple[str, ...], as_json: bool, url: str) -> None:
     """Give out no more tasks of these queues; those that run go on."""
 
     async def work(client: AsyncClient) -> int:
-        return await each(names, client.pause_queue)
+        async def one(name: str) -> None:
+            await client.pause_queue(name)
+            _paused(name, True, as_json)
+
+        return await each(names, one)
 
     call(url, work)
 
 
 @queues.command(epilog=EXIT_STATUS)
 @click.argument("names", metavar="QUEUE...", nargs=-1, required=True)
+@json_option
 @url_option
-def resume(names: tuple[str, ...], url: str) -> None:
+def resume(names: tuple[str, ...], as_json: bool, url: str) -> None:
     """Give out the tasks of these queues again."""
 
     async def work(client: AsyncClient) -> int:
-        return await each(names, client.resume_queue)
+        async def one(name: str) -> None:
+            await client.resume_queue(name)
+            _paused(name, False, as_json)
+
+        return await each(names, one)
 
     call(url, work)
+
+
+def _paused(name: str, paused: bool, as_json: bool) -> None:
+    if as_json:
+        output.line_of_json({"name": name, "paused": paused})
+    else:
+        click.echo(f"{output.printable(name)} {'paused' if paused else 'resumed'}")
 
 
 def _worker_row(worker: Mapping[str, Any]) -> tuple[str, ...]:
