@@ -113,6 +113,51 @@ def test_the_writer_copies_the_rest_of_a_long_log_itself(bench: Bench) -> None:
     assert len(sizes) < 200, "the log goes on growing"
 
 
+def test_a_pause_after_much_was_written_empties_the_file(bench: Bench) -> None:
+    checkpoints = Checkpoints(bench.connect, copy_pages=100, long_pages=10_000)
+    bench.commit(checkpoints)
+    assert not checkpoints.wants_a_pause
+    for _ in range(15):
+        bench.commit(checkpoints)
+    assert checkpoints.wants_a_pause
+    while checkpoints.wants_a_pause:
+        checkpoints.paused()
+    assert bench.log_bytes() == 0
+    checkpoints.stop()
+    bench.commit(checkpoints)
+    assert bench.connection.execute("SELECT count(*) FROM task").fetchone() == (17,)
+
+
+def test_whoever_reads_an_old_state_puts_that_off(bench: Bench) -> None:
+    tried = threading.Event()
+
+    class Telling(sqlite3.Connection):
+        def close(self) -> None:
+            super().close()
+            tried.set()
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(bench.path, factory=Telling)
+
+    checkpoints = Checkpoints(connect, copy_pages=100, long_pages=10_000)
+    for _ in range(11):
+        bench.commit(checkpoints)
+    with closing(sqlite3.connect(bench.path, isolation_level=None)) as reading:
+        reading.execute("BEGIN")
+        assert reading.execute("SELECT count(*) FROM task").fetchone() == (11,)
+        bench.commit(checkpoints, 100 * PAGE_BYTES)
+        for _ in range(2):
+            tried.clear()
+            while not tried.is_set():
+                checkpoints.paused()
+            assert checkpoints.wants_a_pause
+            assert bench.log_bytes() > 100 * PAGE_BYTES
+    while checkpoints.wants_a_pause:
+        checkpoints.paused()
+    assert bench.log_bytes() == 0
+    checkpoints.stop()
+
+
 def test_what_cannot_be_copied_is_logged_and_tried_again(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

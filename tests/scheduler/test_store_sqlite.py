@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from callboard_scheduler.stores import Change, StoreError, StoreHeld, TaskSaved, saving
+from callboard_scheduler.records import Raw
+from callboard_scheduler.stores import (
+    Change,
+    StoreError,
+    StoreHeld,
+    TaskSaved,
+    checkpoints,
+    saving,
+    writer,
+)
 from callboard_scheduler.stores.database import Database
 from callboard_scheduler.stores.directory import DataDirectory
 from callboard_scheduler.stores.sqlite import SqliteStore
@@ -189,6 +198,30 @@ async def test_what_nobody_waits_for_is_written_soon(
     monkeypatch.setattr(saving, "save", saving_is_told)
     store.write([saved(1)])
     await asyncio.wait_for(settled.wait(), PATIENCE_SECONDS)
+
+
+async def test_the_log_is_emptied_when_nothing_comes_after_much(
+    store: SqliteStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    empty = checkpoints._empty
+
+    def emptying_is_told(connection: sqlite3.Connection) -> int:
+        pages = empty(connection)
+        loop.call_soon_threadsafe(emptied.set)
+        return pages
+
+    monkeypatch.setattr(checkpoints, "_empty", emptying_is_told)
+    monkeypatch.setattr(writer, "PAUSE_SECONDS", 0.001)
+    log = folder / "callboard.db-wal"
+    large = checkpoints.COPY_PAGES * 4_096
+    await write(store, saved(1, result=Raw(b'"' + b"x" * large + b'"')))
+    assert log.stat().st_size > large
+    await asyncio.wait_for(emptied.wait(), PATIENCE_SECONDS)
+    assert log.stat().st_size == 0
+    await write(store, saved(2))
+    assert await seqs(store) == [2, 1]
 
 
 async def test_a_callback_that_fails_is_logged_and_alone(

@@ -7,7 +7,8 @@
 4. What cannot be stored because of what it is fails alone, and only to whom it belongs.
 5. A connection that has failed is closed, and the next batch opens another; not if the disk is
    full, which opening one would take more of.
-6. Before each batch it is asked whether the file is still there: see :mod:`directory`.
+6. If nothing comes for a while after much, the log's file is emptied: see :mod:`checkpoints`.
+7. Before each batch it is asked whether the file is still there: see :mod:`directory`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 #: Changes from which a batch takes no more, so that those who wait do not wait for all others.
 FULL: Final = saving.MAX_ROWS
+#: Without anything to write it is a pause, in seconds.
+PAUSE_SECONDS: Final = 1.0
 
 
 class Write(msgspec.Struct):
@@ -147,7 +150,7 @@ class Writer:
     def _live(self) -> None:
         item: _Writes | _Job | _End | None = None
         while not isinstance(item, _End):
-            item = self._queue.get()
+            item = self._next()
             if isinstance(item, _Writes):
                 item = self._gather(item)
             if isinstance(item, _Job):
@@ -156,6 +159,14 @@ class Writer:
             self._commit([], 0)
         self._close()
         self._post(self._end)
+
+    def _next(self) -> _Writes | _Job | _End:
+        while self._checkpoints.wants_a_pause:
+            try:
+                return self._queue.get(timeout=PAUSE_SECONDS)
+            except Empty:
+                self._checkpoints.paused()
+        return self._queue.get()
 
     def _gather(self, item: _Writes) -> _Writes | _Job | _End | None:
         """Write what is queued up to something else, and return that."""
