@@ -21,6 +21,7 @@ from callboard_scheduler.errors import (
     SchedulerError,
     StoreUnavailable,
     TooLarge,
+    TooManyResults,
 )
 from callboard_scheduler.stores import StoreError
 from callboard_scheduler.views import View
@@ -36,6 +37,7 @@ _STATUS: Final[Mapping[type[SchedulerError], int]] = {
     Conflict: 409,
     BacklogFull: 429,
     StoreUnavailable: 503,
+    TooManyResults: 503,
     BadToken: 403,
     BadBlob: 403,
 }

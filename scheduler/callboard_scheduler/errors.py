@@ -118,6 +118,17 @@ class StoreUnavailable(SchedulerError):
         return f"The task store is not available: {self.reason}"
 
 
+class TooManyResults(SchedulerError):
+    """``most`` large results wait to be reported, and no more are kept; that passes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.most = most
+
+    def __str__(self) -> str:
+        return f"{self.most} large results wait to be reported already: put it again in a moment"
+
+
 class TokenFault(enum.Enum):
     """Why a token is refused."""
 

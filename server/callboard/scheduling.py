@@ -27,7 +27,13 @@ from callboard_scheduler import answers, blobs, tokens
 from callboard_scheduler.api import Routes
 from callboard_scheduler.blobs import BlobKind
 from callboard_scheduler.engine import KEEP_MS, MAX_BACKLOG, Scheduler
-from callboard_scheduler.errors import BadBlob, BadField, BadToken, TokenFault
+from callboard_scheduler.errors import (
+    BadBlob,
+    BadField,
+    BadToken,
+    TokenFault,
+    TooManyResults,
+)
 from callboard_scheduler.stores import Store, StoreError
 from callboard_scheduler.tokens import WorkerGrant
 from callboard_scheduler.transports import OWN, Profile, Transport
@@ -196,7 +202,7 @@ class Scheduling:
             return _response(answers.refusal(error))
         worker = worker_of(channel)
         if isinstance(grant, WorkerGrant) and worker is not None:
-            running.scheduler.granted(worker[1], grant)
+            running.scheduler.granted(worker[1], socket_id, grant)
         return Response(200, orjson.dumps(signed))
 
     def _find(self, key: str, request: Request) -> _Running:
@@ -228,7 +234,10 @@ class Scheduling:
             return _given_away() if value is None else Response(200, bytes(value))
         if not _is_json(request.body):
             return text(400, "Expected the result as JSON text")
-        kept = running.scheduler.put_result(blob.task_id, blob.fence, msgspec.Raw(request.body))
+        try:
+            kept = running.scheduler.put_result(blob.task_id, blob.fence, msgspec.Raw(request.body))
+        except TooManyResults as error:
+            return _response(answers.refusal(error))
         return Response(200) if kept else _given_away()
 
 

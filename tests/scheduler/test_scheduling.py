@@ -14,6 +14,8 @@ import pytest
 from callboard.errors import StartError
 from callboard.scheduling import Scheduling
 from callboard_scheduler import tokens
+from callboard_scheduler.engine import incoming
+from callboard_scheduler.engine import scheduler as engine
 from callboard_scheduler.stores import StoreError
 from callboard_scheduler.stores.sqlite import SqliteStore
 from callboard_server.background import BackgroundServer
@@ -312,6 +314,63 @@ def test_a_worker_with_a_token_gets_what_the_token_allows(server: AppServer) -> 
     assert found["queues"] == ["mine"]
 
 
+def queues_of_workers(server: AppServer) -> list[list[str]]:
+    return [worker["queues"] for worker in server.get("workers").ok()["workers"]]
+
+
+def ask_for_more(client: Client, channel: str) -> None:
+    """Say hello for queues that no token of these tests allows, and hear the answer."""
+    hello = {"t": "hello", "w": "w1", "q": ["secret"]}
+    client.send(event="client-sched", channel=channel, data={"v": 1, "boot": "b", "m": [hello]})
+    assert '"refused"' in client.receive()["data"]
+
+
+def test_a_signature_that_is_used_again_is_held_to_its_token(server: AppServer) -> None:
+    client, channel = server.client(), "private-sched.default.w.w1"
+    token = worker_token(server.app, queues=["mine"])
+    answer = ask_auth(server, client.socket_id, channel, token).json()
+    for _ in range(2):
+        client.ask(channel, **answer)
+        assert client.receive()["event"] == "pusher_internal:subscription_succeeded"
+        ask_for_more(client, channel)
+        client.send(event="pusher:unsubscribe", data={"channel": channel})
+    assert queues_of_workers(server) == []
+
+
+def test_the_end_of_one_connection_takes_the_limits_of_no_other(server: AppServer) -> None:
+    channel, token = "private-sched.default.w.w1", worker_token(server.app, queues=["mine"])
+    first, second = server.client(), server.client()
+    answers = [
+        ask_auth(server, client.socket_id, channel, token).json() for client in (first, second)
+    ]
+    second.ask(channel, **answers[1])
+    second.receive()
+    second.send(event="pusher:unsubscribe", data={"channel": channel})
+    second.quiet()
+    first.ask(channel, **answers[0])
+    first.receive()
+    ask_for_more(first, channel)
+
+
+@pytest.mark.parametrize("subscribed_first", [True, False])
+def test_asking_for_many_workers_makes_no_limit_forgotten(
+    server: AppServer, monkeypatch: pytest.MonkeyPatch, subscribed_first: bool
+) -> None:
+    monkeypatch.setattr(incoming, "_MOST_GRANTS", 3)
+    client, channel = server.client(), "private-sched.default.w.w1"
+    token = worker_token(server.app, "w*", queues=["mine"])
+    answer = ask_auth(server, client.socket_id, channel, token).json()
+    if subscribed_first:
+        client.ask(channel, **answer)
+        client.receive()
+    for number in range(4):
+        ask_auth(server, client.socket_id, f"{channel}-{number}", token)
+    if not subscribed_first:
+        client.ask(channel, **answer)
+        client.receive()
+    ask_for_more(client, channel)
+
+
 def test_a_token_does_not_come_in_plain_text_where_the_app_wants_tls(data: Path) -> None:
     with scheduled(data, app(tls_only=True)) as server:
         answer = ask_auth(server, "1.1", "private-sched.default.w.w1", worker_token(server.app))
@@ -345,6 +404,32 @@ def test_large_arguments_are_fetched_and_a_large_result_is_put(server: AppServer
     # It is over.
     for method, path in (("GET", assign["ref"]), ("PUT", assign["put_url"])):
         assert transfer(server, method, path, b"1").status == 410
+
+
+def test_no_large_result_that_may_still_be_reported_is_given_up(
+    server: AppServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_VALUES_KEPT", 2)
+    worker = Worker(server)
+    worker.hello(cap=4, free=4)
+    for _ in range(4):
+        submit(server, args={"text": "x" * 100_000})
+    given = [worker.hears("assign") for _ in range(4)]
+    first, second, third, fourth = (each["put_url"] for each in given)
+    assert [transfer(server, "PUT", url, b"1").status for url in (first, second)] == [200, 200]
+    full = transfer(server, "PUT", third, b"1")
+    assert (full.status, full.body) == (
+        503,
+        b"2 large results wait to be reported already: put it again in a moment\n",
+    )
+    # Once more what is there already, and room where an assignment has ended otherwise.
+    assert transfer(server, "PUT", second, b"2").status == 200
+    worker.report(given[0], "small after all")
+    assert transfer(server, "PUT", fourth, b"4").status == 200
+    for each in (given[1], given[3]):
+        worker.say({"t": "result", "id": each["id"], "f": each["f"], "ok": True, "ref": True})
+        worker.hears("done")
+    assert server.get(f"tasks/{given[1]['id']}").ok()["result"] == 2
 
 
 def test_a_path_that_was_not_given_opens_nothing(server: AppServer) -> None:

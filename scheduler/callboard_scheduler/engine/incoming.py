@@ -26,7 +26,8 @@ logger = logging.getLogger("callboard.scheduler")
 
 #: Faults of workers that are logged, until so many others were.
 _LOGGED_FAULTS: Final = 100
-#: Grants kept; a token may be for any number of workers that never come.
+#: Grants kept of connections that are not on their channel; a token may be for any number of
+#: workers that never come.
 _MOST_GRANTS: Final = 20_000
 
 
@@ -64,17 +65,33 @@ class Incoming:
         self._hears_late = hears_late
         #: Worker to the process last heard on each of its connections.
         self._boots: dict[str, dict[str, str]] = {}
-        #: Worker to what it may be given, as it was authorised last.
-        self._grants: dict[str, WorkerGrant] = {}
+        #: Worker and connection to what it may be given, for as long as it is on its channel.
+        self._grants: dict[tuple[str, str], WorkerGrant] = {}
+        #: The same of connections that may come: a signature is good as long as its connection.
+        self._offered: dict[tuple[str, str], WorkerGrant] = {}
+        #: Whether one had to be forgotten that may still be used.
+        self._forgetful = False
         self._faults = 0
 
-    def granted(self, worker_id: str, grant: WorkerGrant) -> None:
-        """Hold a worker to a grant from its next hello on: its channel was opened with it."""
+    def granted(self, worker_id: str, socket_id: str, grant: WorkerGrant) -> None:
+        """Hold a connection to a grant from its next hello on: its channel is opened with it."""
+        connection = self._connection(worker_id, socket_id)
+        if connection in self._grants:
+            self._grants[connection] = grant
+        else:
+            self._offer(connection, grant)
+
+    def _offer(self, connection: tuple[str, str], grant: WorkerGrant) -> None:
         # The newest are those whose hello is still to come.
-        self._grants.pop(worker_id, None)
-        while len(self._grants) >= _MOST_GRANTS:
-            del self._grants[next(iter(self._grants))]
-        self._grants[worker_id] = grant
+        self._offered.pop(connection, None)
+        while len(self._offered) >= _MOST_GRANTS:
+            del self._offered[next(iter(self._offered))]
+            self._forgetful = True
+        self._offered[connection] = grant
+
+    def _connection(self, worker_id: str, socket_id: str) -> tuple[str, str]:
+        # A service elsewhere does not say on which connection a worker is.
+        return worker_id, "" if self._hears_late else socket_id
 
     def received(self, channel: str, socket_id: str, data: str) -> None:
         """A worker sent an event on its channel."""
@@ -93,7 +110,7 @@ class Incoming:
         for message in envelope.m:
             taken: wire.UpMessage | None = message
             if isinstance(message, wire.Hello):
-                taken = self._held_to_grant(worker_id, message)
+                taken = self._held_to_grant(worker_id, socket_id, message)
             elif isinstance(message, wire.Result) and message.ref:
                 taken = self._with_value(message)
             if taken is not None:
@@ -102,6 +119,9 @@ class Incoming:
     def joined(self, channel: str, socket_id: str) -> None:
         """Somebody subscribed to a worker's channel, and will say hello, or has."""
         worker_id = channel.removeprefix(self._prefix)
+        connection = self._connection(worker_id, socket_id)
+        if (grant := self._offered.pop(connection, None)) is not None:
+            self._grants[connection] = grant
         heard = self._boots.setdefault(worker_id, {}).setdefault(socket_id, "")
         if self._hears_late and not heard:
             self._outgoing.tell(actions.Tell(worker_id, wire.Resync()))
@@ -109,11 +129,15 @@ class Incoming:
     def left(self, channel: str, socket_id: str, cause: Cause) -> None:
         """A connection has left a worker's channel."""
         worker_id = channel.removeprefix(self._prefix)
+        connection = self._connection(worker_id, socket_id)
+        grant = self._grants.pop(connection, None)
+        # Who has only left may come back with the same signature; elsewhere nobody can tell.
+        if grant is not None and (self._hears_late or cause is Cause.UNSUBSCRIBED):
+            self._offer(connection, grant)
         boots = self._boots.get(worker_id, {})
         boot = boots.pop(socket_id, "")
         if not boots:
             self._boots.pop(worker_id, None)
-            self._grants.pop(worker_id, None)
             self._outgoing.forget(worker_id)
         if boot:
             lost = cause is Cause.DISCONNECTED
@@ -140,17 +164,20 @@ class Incoming:
         current = assignment is not None and assignment.fence == result.f
         return None if current else result
 
-    def _held_to_grant(self, worker_id: str, hello: wire.Hello) -> wire.Hello | None:
+    def _held_to_grant(
+        self, worker_id: str, socket_id: str, hello: wire.Hello
+    ) -> wire.Hello | None:
         """Return the hello with what its token leaves of it, having said no to one it forbids."""
         try:
-            return self._granted_part(worker_id, hello)
+            return self._granted_part(worker_id, socket_id, hello)
         except _Forbidden as error:
             self._note(worker_id, str(error))
             self._outgoing.tell(actions.Tell(worker_id, wire.Refused(str(error))))
             return None
 
-    def _granted_part(self, worker_id: str, hello: wire.Hello) -> wire.Hello:
-        grant = self._grants.get(worker_id)
+    def _granted_part(self, worker_id: str, socket_id: str, hello: wire.Hello) -> wire.Hello:
+        connection = self._connection(worker_id, socket_id)
+        grant = self._grants.get(connection) or self._offered.get(connection)
         if hello.token is not None:
             try:
                 shown = verify(hello.token, self._secret, self._clock.wall_ms() / 1000)
@@ -162,6 +189,11 @@ class Incoming:
                 raise _Forbidden(f"the token in hello is not one of worker {worker_id}")
             grant = grant or shown
         if grant is None:
+            if self._forgetful:
+                raise _Forbidden(
+                    "what it was authorised for is not known any more: "
+                    "subscribe anew, or show a token in hello"
+                )
             return hello
         queues, known = hello.q, hello.names
         if grant.queues is not None:
@@ -178,4 +210,6 @@ class Incoming:
     def _note(self, worker_id: str, fault: str) -> None:
         self._faults += 1
         if self._faults <= _LOGGED_FAULTS:
-            logger.warning("a worker's message was not taken worker=%r: %s", worker_id[:100], fault)
+            logger.warning(
+                "a worker's message was not taken worker=%r: %r", worker_id[:100], fault[:500]
+            )

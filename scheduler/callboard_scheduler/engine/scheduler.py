@@ -19,7 +19,7 @@ from callboard_scheduler.engine.driver import Driver
 from callboard_scheduler.engine.feeds import Feeds
 from callboard_scheduler.engine.incoming import Incoming
 from callboard_scheduler.engine.outgoing import Outgoing
-from callboard_scheduler.errors import Conflict, NoSuchTask
+from callboard_scheduler.errors import Conflict, NoSuchTask, TooManyResults
 from callboard_scheduler.ids import task_id
 from callboard_scheduler.records import DEFAULT_NAMESPACE, Schedule, Target, Task
 from callboard_scheduler.states import State
@@ -126,7 +126,13 @@ class Scheduler:
         self._driver.happen(
             events.Enlist(_PUBLISHER, names.PUBLISH_QUEUE, names.PUBLISH, _PUBLISHER_SLOTS)
         )
-        await self.transport.start(self._incoming)
+        try:
+            await self.transport.start(self._incoming)
+        except BaseException:
+            # Or it would go on with what is due, beside the one that is started next.
+            self._feeds.stop()
+            await self._driver.stop()
+            raise
         self._pruning = loop.create_task(self._prune())
 
     async def stop(self) -> None:
@@ -311,9 +317,9 @@ class Scheduler:
         """
         await self._driver.ask(lambda ticket: events.Pause(ticket, queue, paused))
 
-    def granted(self, worker_id: str, grant: WorkerGrant) -> None:
-        """Hold a worker to what its token allows: its channel was opened with it."""
-        self._incoming.granted(worker_id, grant)
+    def granted(self, worker_id: str, socket_id: str, grant: WorkerGrant) -> None:
+        """Hold a connection to what its token allows: a worker's channel is opened with it."""
+        self._incoming.granted(worker_id, socket_id, grant)
 
     # Blobs
 
@@ -323,14 +329,25 @@ class Scheduler:
         return task.spec.args if task is not None and task.fence == fence else None
 
     def put_result(self, task_id: str, fence: int, value: msgspec.Raw) -> bool:
-        """Keep a large result until its assignment reports it; False if that is not current."""
-        assignment = self.core.assignments.get(task_id)
-        if assignment is None or assignment.fence != fence:
+        """Keep a large result until its assignment reports it; False if that is not current.
+
+        Raises:
+            TooManyResults: it may be put again in a moment.
+        """
+        if not self._is_current(task_id, fence):
             return False
-        while len(self._values) >= _VALUES_KEPT:
-            del self._values[next(iter(self._values))]
+        if len(self._values) >= _VALUES_KEPT and (task_id, fence) not in self._values:
+            for other in [each for each in self._values if not self._is_current(*each)]:
+                del self._values[other]
+            # None that may still be reported is given up: its worker would not put it again.
+            if len(self._values) >= _VALUES_KEPT:
+                raise TooManyResults(_VALUES_KEPT)
         self._values[(task_id, fence)] = value
         return True
+
+    def _is_current(self, task_id: str, fence: int) -> bool:
+        assignment = self.core.assignments.get(task_id)
+        return assignment is not None and assignment.fence == fence
 
     # Inside
 
