@@ -6,8 +6,9 @@ messages in a list, ``h`` is a heartbeat, ``c`` closes with a code and a reason.
 pusher-js reads a response as one growing text. When it has read a whole line and the text is
 longer than 262,144 characters, it gives the response up and posts again (``MAX_BUFFER_LENGTH``
 and ``isBufferTooLong`` of its ``http_request``). What follows that very line in the same
-response is lost, so nothing may: the response ends with the line by which it passes the limit. The text's length is that of ``responseText``, in UTF-16 code units; counted in bytes,
-a response would be full before the client finds it so, and both would wait for ever.
+response is lost, so nothing may: the response ends with the line by which it passes the limit.
+The text's length is that of ``responseText``, in UTF-16 code units; counted in bytes, a response
+would end before the client finds it full, which the client takes for the end of the connection.
 """
 
 from __future__ import annotations
