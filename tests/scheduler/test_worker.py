@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -353,13 +354,76 @@ async def test_a_blocked_loop_stops_neither_heartbeats_nor_a_release(
     try:
         await scheduler.hear(wire.Hello)
         given = scheduler.assign("block")
-        await scheduler.hear(wire.Accept, f=given.f)
+        # What a heartbeat lists has begun, and is not accepted as well.
         for _ in range(3):
-            beat = await scheduler.hear(wire.Heartbeat)
-            assert beat.run in ([], [(given.id, given.f)])
+            await scheduler.hear(wire.Heartbeat, run=[(given.id, given.f)])
         scheduler.revoke(given, within_ms=100)
         await scheduler.hear(wire.Released, f=given.f)
         await scheduler.hear(wire.Heartbeat, run=[])
+    finally:
+        let_go.set()
+        worker.drain(0.0)
+        await asyncio.to_thread(thread.join)
+
+
+async def test_a_blocked_loop_gives_what_it_has_not_begun_to_others_and_says_where_it_is(
+    scheduler: ScriptedScheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker(id=scheduler.worker_id, slots=4)
+    let_go = threading.Event()
+    ran = []
+
+    @worker.task("block")
+    async def block() -> None:
+        let_go.wait()
+
+    @worker.task("quick")
+    async def quick(number: int) -> None:
+        ran.append(number)
+
+    thread = serve_in_thread(worker, scheduler.url)
+    try:
+        await scheduler.hear(wire.Hello)
+        blocks, first = scheduler.assign("block"), scheduler.assign("quick", "[1]")
+        await scheduler.hear(wire.Accept, f=blocks.f)
+        await scheduler.hear(wire.Capacity, cap=0, free=0)
+        assert (await scheduler.hear(wire.Reject, f=first.f)).why == "busy"
+        (record,) = caplog.records
+        assert "does not move" in record.getMessage()
+        assert re.search(r"test_worker\.py:\d+ in .*\.block\)", record.getMessage())
+        let_go.set()
+        await scheduler.hear(wire.Result, f=blocks.f)
+        await scheduler.hear(wire.Capacity, cap=4, free=4)
+        second = scheduler.assign("quick", "[2]")
+        await scheduler.hear(wire.Result, f=second.f)
+        assert ran == [2]
+        assert [type(said) for said in scheduler.said_of(first)] == [wire.Reject]
+    finally:
+        let_go.set()
+        worker.drain(0.0)
+        await asyncio.to_thread(thread.join)
+
+
+async def test_what_waits_for_a_blocked_loop_is_cancelled_at_once(
+    scheduler: ScriptedScheduler,
+) -> None:
+    worker = Worker(id=scheduler.worker_id, slots=2)
+    let_go = threading.Event()
+
+    @worker.task("block")
+    async def block() -> None:
+        let_go.wait()
+
+    thread = serve_in_thread(worker, scheduler.url)
+    try:
+        await scheduler.hear(wire.Hello)
+        blocks = scheduler.assign("block")
+        await scheduler.hear(wire.Accept, f=blocks.f)
+        waits = wire.Assign(id="t9", f=9, att=1, name="block")
+        scheduler.say(waits, wire.Revoke(waits.id, waits.f, "cancelled", 2_000))
+        await scheduler.hear(wire.Released, f=waits.f)
+        # Before the loop was taken for blocked: nothing was abandoned.
+        assert not any(isinstance(said, wire.Capacity) for said in scheduler.heard)
     finally:
         let_go.set()
         worker.drain(0.0)
@@ -379,7 +443,6 @@ async def test_a_busy_thread_does_not_stop_heartbeats(scheduler: ScriptedSchedul
 
     await running.begin()
     given = scheduler.assign("busy")
-    await scheduler.hear(wire.Accept, f=given.f)
     for _ in range(3):
         await scheduler.hear(wire.Heartbeat, run=[(given.id, given.f)])
     scheduler.revoke(given)

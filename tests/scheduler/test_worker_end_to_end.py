@@ -143,6 +143,46 @@ async def test_a_hundred_tasks_at_once_each_run_once(service: Service) -> None:
     assert sorted(ran) == list(range(100))
 
 
+async def test_a_worker_whose_loop_is_blocked_keeps_no_task_from_the_others(
+    service: Service,
+) -> None:
+    begun, let_go = threading.Event(), threading.Event()
+    blocked = Worker(id="blocked", slots=4)
+
+    @blocked.task("block")
+    async def block() -> None:
+        begun.set()
+        let_go.wait()
+
+    @blocked.task("name")
+    async def name_blocked() -> str:
+        return "blocked"
+
+    thread = threading.Thread(target=blocked.run, args=(service.url,))
+    thread.start()
+    try:
+        blocks = await service.submit("block")
+        assert await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
+        other = Worker(id="other", slots=1)
+
+        @other.task("name")
+        async def name_other() -> str:
+            return "other"
+
+        await service.run(other)
+        tasks = await service.client.submit_many([{"name": "name"} for _ in range(12)])
+        found = await asyncio.gather(*(task.result(PATIENCE_SECONDS) for task in tasks))
+        assert found == ["other"] * 12
+        records = {record["id"]: record for record in await service.client.workers()}
+        assert records["blocked"]["free"] == 0
+        let_go.set()
+        await blocks.result(PATIENCE_SECONDS)
+    finally:
+        let_go.set()
+        blocked.drain(0.0)
+        await asyncio.to_thread(thread.join)
+
+
 async def test_wrong_arguments_end_the_task_at_its_first_try(service: Service) -> None:
     worker = Worker()
 

@@ -8,9 +8,14 @@ import pytest
 from callboard_scheduler import wire
 from callboard_scheduler.core import hearing
 from callboard_scheduler.records import Raw
-from callboard_scheduler.worker.actions import Change, Drain, Refuse, Welcomed
+from callboard_scheduler.worker.actions import Blocked, Change, Drain, Probe, Refuse, Welcomed
 from callboard_scheduler.worker.phases import Phase
-from callboard_scheduler.worker.work import ACCEPT_PATIENCE_SECONDS, STOP_SECONDS, UNKNOWN_NAME
+from callboard_scheduler.worker.work import (
+    ACCEPT_PATIENCE_SECONDS,
+    BUSY,
+    STOP_SECONDS,
+    UNKNOWN_NAME,
+)
 from support.worker_session import BOOT, LIMITS, Harness, only
 
 
@@ -155,6 +160,88 @@ def test_accept_waits_a_moment_where_the_last_result_came_at_once(worker: Harnes
     worker.assign()
     assert worker.speak() == []
     assert len(only(wire.Accept, worker.skip(ACCEPT_PATIENCE_SECONDS))) == 1
+
+
+def test_what_has_not_begun_is_neither_accepted_nor_claimed_until_it_does(
+    worker: Harness,
+) -> None:
+    worker.blocked = True
+    given = worker.assign()
+    worker.hear(given, wire.HeartbeatAck(1, lost=[(given.id, given.f)]))
+    (beat,) = worker.skip(3.0)
+    assert isinstance(beat, wire.Heartbeat)
+    # The scheduler counts by itself what it has sent.
+    assert (beat.run, beat.free) == ([], 2)
+    worker.hear(wire.Resync())
+    (hello,) = only(wire.Hello, worker.skip(0.1))
+    assert (hello.run, hello.free) == ([], 2)
+    worker.hear(worker.welcome())
+    assert only(wire.Accept, worker.skip(0.1)) == []
+    worker.move()
+    assert only(wire.Accept, worker.speak()) == [wire.Accept(given.id, given.f)]
+    assert worker.started == [given.f]
+
+
+def test_no_more_is_taken_than_there_are_slots_though_nothing_has_begun(worker: Harness) -> None:
+    worker.blocked = True
+    worker.assign(), worker.assign()
+    surplus = worker.assign()
+    (reject,) = only(wire.Reject, worker.speak())
+    assert (reject.f, reject.why) == (surplus.f, "busy")
+
+
+def test_what_has_not_begun_and_is_stopped_is_released_at_once(worker: Harness) -> None:
+    worker.blocked = True
+    given = worker.assign()
+    worker.hear(wire.Revoke(given.id, given.f, "cancelled", 2_000))
+    worker.speak_actions()
+    assert only(wire.Released, worker.speak()) == [wire.Released(given.id, given.f)]
+
+
+def test_a_blocked_loop_gives_back_what_has_not_begun_and_has_no_free_slots() -> None:
+    worker = Harness(3, watched=True)
+    worker.open()
+    runs = worker.assign()
+    worker.skip(1)
+    worker.blocked = True
+    waits = worker.assign()
+    assert worker.skip(0.9) == []
+    said = worker.skip(0.4)
+    assert said == [wire.Capacity(0, 0), wire.Reject(waits.id, waits.f, BUSY)]
+    assert worker.took(Blocked) == [Blocked()]
+    late = worker.assign()
+    assert worker.speak() == [wire.Reject(late.id, late.f, BUSY)]
+    beat = only(wire.Heartbeat, worker.skip(3))[0]
+    assert (beat.run, beat.free) == ([(runs.id, runs.f)], 0)
+    assert worker.took(Blocked) == []
+    worker.started.clear()
+    worker.move()
+    assert worker.speak() == [wire.Capacity(3, 2)]
+    assert worker.started == []
+
+
+def test_a_process_that_was_frozen_as_a_whole_does_not_take_its_loop_for_blocked() -> None:
+    worker = Harness(watched=True)
+    worker.open()
+    worker.assign()
+    worker.skip(1)
+    worker.blocked = True
+    worker.skip(0.5)
+    worker.now += 7.0
+    worker.speak()
+    worker.move()
+    worker.skip(3)
+    assert worker.took(Blocked) == []
+
+
+def test_a_loop_is_not_looked_at_while_nothing_is_held() -> None:
+    worker = Harness(watched=True)
+    worker.open()
+    worker.skip(20)
+    assert worker.took(Probe) == []
+    worker.assign()
+    worker.skip(1)
+    assert len(worker.took(Probe)) == 5
 
 
 def test_what_is_over_is_not_started_again_by_a_late_repeat(worker: Harness) -> None:

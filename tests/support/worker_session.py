@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from callboard_scheduler import wire
 from callboard_scheduler.records import Raw
-from callboard_scheduler.worker.actions import Action, Start, Stop
+from callboard_scheduler.worker.actions import Action, Probe, Start, Stop, Withdraw
 from callboard_scheduler.worker.phases import Phase
 from callboard_scheduler.worker.session import Session
 from callboard_scheduler.worker.work import Work
@@ -19,12 +19,23 @@ Message = TypeVar("Message", bound=wire.UpMessage)
 
 
 class Harness:
-    """A session of worker ``w`` with ``slots`` slots; nothing is said before :meth:`speak`."""
+    """A session of worker ``w`` with ``slots`` slots; nothing is said before :meth:`speak`.
 
-    def __init__(self, slots: int = 2, names: list[str] | None = None) -> None:
+    Its functions begin at once, and its loop answers, until it is ``blocked``. Whether the loop
+    moves is only looked at if it is ``watched``.
+    """
+
+    def __init__(
+        self, slots: int = 2, names: list[str] | None = None, *, watched: bool = False
+    ) -> None:
         hello = wire.Hello(w="w", cap=slots, free=slots, names=names, hb=True)
         self.now = 100.0
-        self.session = Session(hello, BOOT, self.now, jitter=lambda: 0.5, token=lambda: "token")
+        self.session = Session(
+            hello, BOOT, self.now, jitter=lambda: 0.5, token=lambda: "token", loop_needed=watched
+        )
+        self.blocked = False
+        #: The fences of those that wait for the loop.
+        self.waiting: list[int] = []
         self.term = 1
         self.fence = 0
         self.sessions = 0
@@ -43,7 +54,7 @@ class Harness:
     def speak(self) -> list[wire.UpMessage]:
         """Return what the session says now, having noted what it wants to be done."""
         self.session.tick(self.now)
-        self.actions += self.session.take_actions()
+        self.speak_actions()
         said: list[wire.UpMessage] = []
         for data in self.session.outgoing(self.now):
             self.sent.append((self.now, len(data.encode())))
@@ -75,7 +86,30 @@ class Harness:
         return taken
 
     def speak_actions(self) -> None:
-        self.actions += self.session.take_actions()
+        """Note what the session wants to be done, and do what functions and their loop do."""
+        actions = self.session.take_actions()
+        self.actions += actions
+        for action in actions:
+            match action:
+                case Start(given) if self.blocked:
+                    self.waiting.append(given.f)
+                case Start(given):
+                    self.work.begun(given.f, self.now)
+                case Stop(fence) if fence in self.waiting:
+                    self.waiting.remove(fence)
+                    self.work.failed(fence, wire.ResultError("CancelledError"), self.now)
+                case Withdraw(fence) if fence in self.waiting:
+                    self.waiting.remove(fence)
+                    self.work.withdrawn(fence)
+                case Probe() if not self.blocked:
+                    self.session.moved(self.now)
+
+    def move(self) -> None:
+        """Let the loop move again, and come to what waits for it."""
+        self.blocked = False
+        self.session.moved(self.now)
+        while self.waiting:
+            self.work.begun(self.waiting.pop(0), self.now)
 
     @property
     def started(self) -> list[int]:
@@ -120,6 +154,7 @@ class Harness:
             **{"id": f"t{self.fence}", "f": self.fence, "att": 1, "name": name, **fields}
         )
         self.hear(given)
+        self.speak_actions()
         return given
 
     def finish(self, given: wire.Assign, value: str = "null") -> None:

@@ -26,6 +26,20 @@ class Change(msgspec.Struct, frozen=True):
     update: Update
 
 
+class Withdraw(msgspec.Struct, frozen=True):
+    """Give this back unless its function has begun."""
+
+    fence: int
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """Ask the loop of the functions for a sign that it moves."""
+
+
+class Blocked(msgspec.Struct, frozen=True):
+    """The loop of the functions does not move."""
+
+
 class Drain(msgspec.Struct, frozen=True):
     """The scheduler wants this worker to leave."""
 
@@ -42,4 +56,4 @@ class Welcomed(msgspec.Struct, frozen=True):
     """The scheduler knows this worker."""
 
 
-Action = Start | Stop | Change | Drain | Refuse | Welcomed
+Action = Start | Stop | Withdraw | Change | Probe | Blocked | Drain | Refuse | Welcomed

@@ -5,7 +5,8 @@
 2. A checkpoint replaces the one before; it is said again in each new session, for nothing
    acknowledges it.
 3. ``accept`` waits a moment where the last function of that name was done at once: the result
-   that follows implies it.
+   that follows implies it. Before the function begins there is none: the scheduler gives what it
+   does not hear of to another worker.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from callboard_scheduler.wire import Accept, Assign, Checkpoint, ProgressReport
 
 
 class Stage(enum.Enum):
+    #: Handed on, but nothing has taken it yet: nobody is told that it is here.
+    GIVEN = "given"
     RUNNING = "running"
     #: Told to stop, and not ended yet.
     STOPPING = "stopping"
@@ -28,6 +31,8 @@ class Stage(enum.Enum):
 
 
 class Step(enum.Enum):
+    #: Its function begins.
+    BEGIN = "begin"
     STOP = "stop"
     #: It has had long enough to stop.
     OVERDUE = "overdue"
@@ -37,6 +42,11 @@ class Step(enum.Enum):
 
 #: What is not in a stage's row leaves the stage as it is.
 STAGES: Final[Mapping[Stage, Mapping[Step, Stage]]] = {
+    Stage.GIVEN: {
+        Step.BEGIN: Stage.RUNNING,
+        Step.STOP: Stage.STOPPING,
+        Step.END: Stage.OVER,
+    },
     Stage.RUNNING: {Step.STOP: Stage.STOPPING, Step.END: Stage.OVER},
     Stage.STOPPING: {Step.OVERDUE: Stage.ABANDONED, Step.END: Stage.OVER},
     Stage.ABANDONED: {Step.END: Stage.OVER},
@@ -64,16 +74,16 @@ class Assignment:
         "task_id",
     )
 
-    def __init__(self, given: Assign, now: float, accept_at: float) -> None:
+    def __init__(self, given: Assign, now: float) -> None:
         self.task_id = given.id
         self.fence = given.f
         self.name = given.name
         self.rev = given.rev
-        self.stage = Stage.RUNNING
+        self.stage = Stage.GIVEN
         self.started_at = now
         self.progress_seconds = given.prog_ms / 1000
-        #: When ``accept`` is to be sent, None once it is or is implied.
-        self.accept_at: float | None = accept_at
+        #: When ``accept`` is to be sent, None before it begins and once it is sent or implied.
+        self.accept_at: float | None = None
         #: When it is abandoned, None unless it was told to stop.
         self.stop_by: float | None = None
         self.checkpoint: Raw | None = None

@@ -47,6 +47,11 @@ class Handlers:
     def names(self) -> list[str]:
         return sorted(self._handlers)
 
+    @property
+    def need_loop(self) -> bool:
+        """Whether any of them is a coroutine function."""
+        return any(handler.is_async for handler in self._handlers.values())
+
     def __getitem__(self, name: str) -> Handler:
         return self._handlers[name]
 

@@ -20,7 +20,18 @@ import uvloop
 
 from callboard_scheduler import wire
 from callboard_scheduler.records import Raw
-from callboard_scheduler.worker.actions import Action, Change, Drain, Refuse, Start, Stop, Welcomed
+from callboard_scheduler.worker.actions import (
+    Action,
+    Blocked,
+    Change,
+    Drain,
+    Probe,
+    Refuse,
+    Start,
+    Stop,
+    Welcomed,
+    Withdraw,
+)
 from callboard_scheduler.worker.conversation import Conversation
 from callboard_scheduler.worker.errors import ValueUnavailable, WorkerRefused
 from callboard_scheduler.worker.large_values import LargeValues
@@ -40,7 +51,7 @@ class Link:
 
     ``channels`` are the worker's own, first, and those to be present in. ``jitter`` returns a
     number from 0 to 1, ``token`` what each greeting shows. ``welcomed`` is called in the thread
-    with each new session.
+    with each new session. ``loop_needed`` says that a function may need the user's loop.
     """
 
     def __init__(
@@ -52,6 +63,7 @@ class Link:
         *,
         jitter: Callable[[], float],
         token: Callable[[], str | None],
+        loop_needed: bool,
         welcomed: Callable[[], object],
     ) -> None:
         self._welcomed = welcomed
@@ -67,7 +79,9 @@ class Link:
         self._fetches: dict[int, asyncio.Task[None]] = {}
         self._values = LargeValues(service.base)
         loop = self._loop = uvloop.new_event_loop()
-        session = Session(hello, boot, loop.time(), jitter=jitter, token=token)
+        session = self._session = Session(
+            hello, boot, loop.time(), jitter=jitter, token=token, loop_needed=loop_needed
+        )
         self._work = session.work
         self._conversation = Conversation(
             session, service, channels, _member(hello), loop, jitter=jitter, act=self._act
@@ -103,6 +117,12 @@ class Link:
 
     def saved(self, fence: int, checkpoint: Raw) -> None:
         self.post(self._work.saved, fence, checkpoint)
+
+    def begun(self, fence: int) -> None:
+        self.post(self._begun, fence)
+
+    def moved(self) -> None:
+        self.post(self._moved)
 
     def succeeded(self, fence: int, value: Raw) -> None:
         self.post(self._succeeded, fence, value)
@@ -143,6 +163,18 @@ class Link:
                 self._start(given)
             case Stop(fence, why):
                 self._stop(fence, why)
+            case Withdraw(fence):
+                if self._take_back(fence):
+                    self._put_urls.pop(fence, None)
+                    self._work.withdrawn(fence)
+            case Probe():
+                self._running.probe()
+            case Blocked():
+                logger.warning(
+                    "the loop of this worker's functions does not move (%s): until it does, no "
+                    "new task is taken. What blocks belongs in a plain function, not a coroutine",
+                    self._running.place,
+                )
             case Change(update):
                 if update.ref is None:
                     self._running.change(update)
@@ -159,19 +191,33 @@ class Link:
     def _start(self, given: wire.Assign) -> None:
         if given.put_url is not None:
             self._put_urls[given.f] = given.put_url
-        if given.ref is None:
-            self._running.start(given, given.args or _NO_ARGUMENTS)
-        else:
+        if given.ref is not None:
             self._fetches[given.f] = self._transfer(self._fetch(given, given.ref))
+        elif not self._running.start(given, given.args or _NO_ARGUMENTS):
+            return
+        self._begun(given.f)
 
     def _stop(self, fence: int, why: str) -> None:
+        if self._take_back(fence):
+            self._failed(fence, wire.ResultError("CancelledError", why))
+        else:
+            self._running.stop(fence, why)
+
+    def _take_back(self, fence: int) -> bool:
+        """Keep what has not begun from ever beginning; False if it has begun."""
         fetch = self._fetches.pop(fence, None)
         if fetch is None:
-            self._running.stop(fence, why)
-            return
-        # It has not begun, and shall not.
+            return self._running.withdraw(fence)
         fetch.cancel()
-        self._failed(fence, wire.ResultError("CancelledError", why))
+        return True
+
+    def _begun(self, fence: int) -> None:
+        self._work.begun(fence, self._loop.time())
+
+    def _moved(self) -> None:
+        if self._work.blocked:
+            logger.info("the loop of this worker's functions moves again")
+        self._session.moved(self._loop.time())
 
     def _succeeded(self, fence: int, value: Raw) -> None:
         put_url = self._put_urls.pop(fence, None)

@@ -8,12 +8,16 @@ there is one hop for a batch: whoever finds a batch on its way adds to it. Rules
 2. Stopping a coroutine cancels it; a thread sees ``ctx.cancelled``. That a function ended by
    itself meanwhile is no race to lose: the end says what really happened.
 3. Nothing here waits for a function, and a loop that the user blocks holds up nobody else.
+4. Whether a coroutine begins or is withdrawn is decided by who takes it out of :attr:`_waiting`:
+   the loop, or the connection's thread. A thread is there for each plain function.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -34,7 +38,13 @@ _MESSAGE_BYTES: Final = 8_200
 
 
 class Ends(Protocol):
-    """Who hears how functions end; called from any thread."""
+    """Who hears how functions begin and end; called from any thread."""
+
+    def begun(self, fence: int) -> None:
+        """The loop has come to a coroutine, and runs it now."""
+
+    def moved(self) -> None:
+        """The loop has come to what :meth:`Running.probe` asked for."""
 
     def succeeded(self, fence: int, value: Raw) -> None:
         """A function has returned."""
@@ -58,23 +68,38 @@ class Running:
         self._reports = reports
         self._ends = ends
         self._loop = loop
+        self._loop_thread = threading.get_ident()
         self._threads = Threads(slots, "callboard-task")
         self._contexts: dict[int, Context] = {}
         self._tasks: dict[int, asyncio.Task[None] | None] = {}
+        #: Coroutines that the loop has not come to.
+        self._waiting: dict[int, Context] = {}
         self._arrived: deque[Callable[[], object]] = deque()
         self._hop_under_way = False
 
     # Called on any thread but those of functions
 
-    def start(self, given: Assign, args: Raw) -> None:
-        """Run the function of an assignment with JSON text for arguments."""
+    def start(self, given: Assign, args: Raw) -> bool:
+        """Run the function of an assignment with JSON text for arguments.
+
+        Returns whether it begins in any case; if not, ``begun`` follows unless it is withdrawn.
+        """
         handler = self._handlers[given.name]
         context = self._contexts[given.f] = Context(given, self._reports)
         if handler.is_async:
             coroutine = self._run_coroutine
+            self._waiting[given.f] = context
             self._hop(lambda: self._loop.create_task(coroutine(handler, context, args)))
         else:
             self._threads.run(lambda: self._run_plain(handler, context, args))
+        return not handler.is_async
+
+    def withdraw(self, fence: int) -> bool:
+        """Keep a coroutine that has not begun from ever beginning; False if it has."""
+        if self._waiting.pop(fence, None) is None:
+            return False
+        self._contexts.pop(fence, None)
+        return True
 
     def stop(self, fence: int, why: str) -> None:
         """Ask a function to end; unknown fences have ended."""
@@ -90,10 +115,28 @@ class Running:
         if context := self._contexts.get(update.f):
             context.change(update)
 
+    def probe(self) -> None:
+        """Let the loop say that it moves."""
+        self._hop(self._ends.moved)
+
+    @property
+    def place(self) -> str:
+        """Where the task's function is that the loop runs now, or else whatever runs there."""
+        found = frame = sys._current_frames().get(self._loop_thread)
+        while frame is not None and (caller := frame.f_back) is not None:
+            if caller.f_code is Running._run_coroutine.__code__:
+                found = frame
+                break
+            frame = caller
+        if found is None:
+            return "its thread has ended"
+        return f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_qualname}"
+
     def close(self) -> None:
         """Stop what still runs, for nobody hears of it any more, and let the threads end."""
         for fence in list(self._contexts):
-            self.stop(fence, "lost")
+            if not self.withdraw(fence):
+                self.stop(fence, "lost")
         self._threads.close()
 
     def _hop(self, step: Callable[[], object]) -> None:
@@ -119,10 +162,12 @@ class Running:
             task.cancel()
 
     async def _run_coroutine(self, handler: Handler, context: Context, args: Raw) -> None:
+        if self._waiting.pop(context.fence, None) is None:
+            return
+        self._ends.begun(context.fence)
         try:
             # A task that is cancelled before its first step would never come here, so it cannot
             # be found until now.
-            context.raise_if_cancelled()
             self._tasks[context.fence] = asyncio.current_task()
             positional, keyword = handler.arguments.bind(args)
             if handler.arguments.takes_context:

@@ -24,10 +24,11 @@ import msgspec
 
 from callboard_scheduler import wire
 from callboard_scheduler.records import Raw
-from callboard_scheduler.worker.actions import Action, Drain, Refuse, Welcomed
+from callboard_scheduler.worker.actions import Action, Blocked, Drain, Probe, Refuse, Welcomed
 from callboard_scheduler.worker.bucket import Bucket
 from callboard_scheduler.worker.packing import Packer
 from callboard_scheduler.worker.phases import Phase, Signal, step
+from callboard_scheduler.worker.pulse import Look, Pulse
 from callboard_scheduler.worker.signs_of_life import Greeting, Lease
 from callboard_scheduler.worker.work import Work
 
@@ -41,7 +42,8 @@ class Session:
     """One worker, over all its connections.
 
     ``hello`` is what it says of itself; its ``cap`` tasks run at a time. ``token`` is asked for
-    with every greeting. ``jitter`` returns a number from 0 to 1.
+    with every greeting. ``jitter`` returns a number from 0 to 1. ``loop_needed`` says that a
+    function may need the user's loop, which is then watched.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Session:
         *,
         jitter: Callable[[], float],
         token: Callable[[], str | None] = lambda: None,
+        loop_needed: bool = False,
     ) -> None:
         self._hello = hello
         self._boot = boot
@@ -62,6 +65,7 @@ class Session:
         self.phase = Phase.AWAY
         self._greeting = Greeting(jitter)
         self._lease = Lease(now)
+        self._pulse = Pulse(needed=loop_needed)
         self._bucket = Bucket(CAUTIOUS.rate, now)
         self._hello_sent_at = now
         self._events = 0
@@ -77,6 +81,8 @@ class Session:
         deadline = self.work.stops_at
         if self.work.runs_something:
             deadline = min(deadline, self._lease.give_up_at)
+        if self.work.holds_something:
+            deadline = min(deadline, self._pulse.due_at)
         return min(deadline, max(self._speaks_at, self._bucket.ready_at))
 
     def take_actions(self) -> list[Action]:
@@ -120,6 +126,14 @@ class Session:
         if self.work.runs_something and now >= self._lease.give_up_at:
             self.work.stop_all("lost", now)
         self.work.abandon_overdue(now)
+        if self.work.holds_something and now >= self._pulse.due_at:
+            self._look(now)
+
+    def moved(self, now: float) -> None:
+        """The loop has answered a :class:`Probe`."""
+        self._pulse.answered(now)
+        if self.work.blocked:
+            self.work.unblock()
 
     def leave(self, why: str) -> list[str]:
         """Say goodbye: nothing is said or heard after the events that this returns."""
@@ -234,6 +248,14 @@ class Session:
         if self.phase is Phase.GREETING:
             self._packer.clear()
             self._greeting.begin(now)
+
+    def _look(self, now: float) -> None:
+        match self._pulse.look(now):
+            case Look.ASK:
+                self._actions.append(Probe())
+            case Look.BLOCKED:
+                self._actions.append(Blocked())
+                self.work.block()
 
     def _set_limits(self, limits: wire.Limits) -> None:
         self.limits = limits

@@ -7,6 +7,9 @@
 3. An end is told behind the last that was said, and kept in the outbox until it is recorded.
 4. A function that was told to stop and raises counts as stopped, with its newest checkpoint; one
    that returns has finished, for the truth wins over the intent.
+5. What has not begun is neither accepted nor claimed, and takes no slot in what is said: the
+   scheduler counts it by itself. While the loop of the functions is blocked nothing is taken, and
+   what has not begun by then is given back.
 
 Times are seconds of one monotonic clock.
 """
@@ -20,7 +23,7 @@ import msgspec
 
 from callboard_scheduler import wire
 from callboard_scheduler.records import Raw
-from callboard_scheduler.worker.actions import Action, Change, Start, Stop
+from callboard_scheduler.worker.actions import Action, Change, Start, Stop, Withdraw
 from callboard_scheduler.worker.assignments import Assignment, Stage, Step
 from callboard_scheduler.worker.outbox import Outbox
 from callboard_scheduler.worker.packing import ENVELOPE_BYTES, Packer
@@ -32,6 +35,7 @@ STOP_SECONDS: Final = 1.5
 ACCEPT_PATIENCE_SECONDS: Final = 0.002
 #: What a scheduler takes as: no task of this name, ever.
 UNKNOWN_NAME: Final = "unknown name"
+BUSY: Final = "busy"
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -60,6 +64,8 @@ class Work:
         self._brief: set[str] = set()
         self.outbox = Outbox()
         self.draining = False
+        #: Whether the loop of the functions does not move.
+        self.blocked = False
         #: What one event may hold.
         self.max_bytes = 0
 
@@ -78,12 +84,12 @@ class Work:
     @property
     def capacity(self) -> int:
         """How many assignments the scheduler may believe to be here at a time."""
-        return 0 if self.draining else self._slots - self._abandoned
+        return 0 if self.draining or self.blocked else self._slots - self._abandoned
 
     @property
     def free(self) -> int:
-        """How many more there may be now."""
-        return 0 if self.draining else self._slots - len(self._held)
+        """How many more than :attr:`held` there may be now."""
+        return max(0, self.capacity - len(self.held))
 
     @property
     def held(self) -> list[tuple[str, int]]:
@@ -91,8 +97,13 @@ class Work:
         return [
             (held.task_id, fence)
             for fence, held in self._held.items()
-            if held.stage is not Stage.ABANDONED
+            if held.stage is not Stage.GIVEN and held.stage is not Stage.ABANDONED
         ]
+
+    @property
+    def holds_something(self) -> bool:
+        """Whether there is any function that runs or shall."""
+        return bool(self._held)
 
     @property
     def revisions(self) -> dict[str, int]:
@@ -130,9 +141,7 @@ class Work:
         if why := self._refusal(given):
             self._reject(given.id, given.f, why)
             return
-        patience = ACCEPT_PATIENCE_SECONDS if given.name in self._brief else 0.0
-        held = self._held[given.f] = Assignment(given, now, now + patience)
-        self._talking[given.f] = held
+        self._held[given.f] = Assignment(given, now)
         self._actions.append(Start(given))
 
     def confirm(self, task_id: str, fence: int, now: float) -> None:
@@ -174,6 +183,19 @@ class Work:
             self._stop(held, "lost", STOP_SECONDS, now)
 
     # What functions do
+
+    def begun(self, fence: int, now: float) -> None:
+        """A function begins, or what it needs is on its way."""
+        held = self._held.get(fence)
+        if held is not None and held.step(Step.BEGIN):
+            patience = ACCEPT_PATIENCE_SECONDS if held.name in self._brief else 0.0
+            held.accept_at = now + patience
+            self._talking[fence] = held
+
+    def withdrawn(self, fence: int) -> None:
+        """A function has not begun and never will."""
+        if held := self._end(fence):
+            self._reject(held.task_id, fence, BUSY)
 
     def progressed(self, fence: int, pct: float | None, msg: str | None, data: Raw | None) -> None:
         """A function said how far it is."""
@@ -247,6 +269,18 @@ class Work:
             self.draining = True
             self._tell_capacity()
 
+    def block(self) -> None:
+        """The loop does not move: take nothing, and give back what has not begun."""
+        self.blocked = True
+        self._tell_capacity()
+        running = [held for held in self._held.values() if held.stop_by is None]
+        self._actions.extend(Withdraw(held.fence) for held in running)
+
+    def unblock(self) -> None:
+        """The loop moves again."""
+        self.blocked = False
+        self._tell_capacity()
+
     def unheard(self) -> None:
         """A connection was lost: what it should have carried may not have arrived."""
         for held in self._held.values():
@@ -280,7 +314,7 @@ class Work:
             return "draining"
         if self._names is not None and given.name not in self._names:
             return UNKNOWN_NAME
-        return "" if self.free > 0 else "busy"
+        return BUSY if self.blocked or len(self._held) >= self._slots else ""
 
     def _running(self, fence: int) -> Assignment | None:
         held = self._held.get(fence)

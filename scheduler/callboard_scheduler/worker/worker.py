@@ -257,6 +257,7 @@ class Worker:
             tuple(channels),
             jitter=_jitter,
             token=service.greeting_token(worker_id, options.namespace, unix_time),
+            loop_needed=self._handlers.need_loop,
             welcomed=ready or (lambda: None),
         )
 
