@@ -94,7 +94,8 @@ class Process:
     #: How much faster than the scheduler's its clock goes.
     drift: float
     connection: int | None = None
-    frozen: bool = False
+    #: It does nothing until then.
+    frozen_until: int = 0
     welcomed: bool = False
     term: int = 0
     inbox: list[Down] = field(default_factory=list)
@@ -109,6 +110,10 @@ class Process:
 
     # Its life
 
+    @property
+    def frozen(self) -> bool:
+        return self.network.now < self.frozen_until
+
     def connect(self) -> None:
         self.connection = next(self.network.connections)
         self.term = 0
@@ -121,6 +126,7 @@ class Process:
         if told:
             self._send(None)
         self.connection, self.welcomed = None, False
+        self.spoke_at = self.network.now
         self.inbox.clear()
 
     def die(self, *, told: bool) -> None:
@@ -135,8 +141,9 @@ class Process:
             for fence in list(self.running):
                 self._stop(fence)
         if self.connection is None:
-            return
-        if not self.welcomed:
+            if now - self.spoke_at >= 1_000:
+                self.connect()
+        elif not self.welcomed:
             if now - self.spoke_at >= 1_000:
                 self.greet()
         elif now - self.spoke_at >= OWN.hb_ms:
@@ -249,7 +256,10 @@ class Process:
         elif isinstance(message, wire.Resync):
             self.greet()
         elif isinstance(message, wire.Refused) and message.boot == self.boot:
-            self.die(told=True)
+            # It stops its work, as it is not the worker, and tries again.
+            self.welcomed = False
+            for fence in list(self.running):
+                self._stop(fence)
 
     def _welcomed(self, welcome: wire.Welcome) -> None:
         if welcome.boot != self.boot:

@@ -5,15 +5,16 @@ The numbers are those of the invariants in docs/scheduler.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callboard_scheduler import wire
-from callboard_scheduler.core import Core, Instant
-from callboard_scheduler.records import Attempt, Task
+from callboard_scheduler.core import Core, Instant, events
+from callboard_scheduler.records import Attempt, Outcome, Task
 from callboard_scheduler.states import HELD, TERMINAL, WAITING, State
 from callboard_scheduler.stores import AttemptSaved, Change, TaskSaved
 from callboard_scheduler.stores.memory import Image
+from callboard_scheduler.transports import OWN
 
 APP = "app"
 
@@ -24,6 +25,7 @@ class Before:
 
     states: dict[str, tuple[State, int, str | None]]
     losses: dict[str, int]
+    connected: frozenset[str]
 
 
 class Witness:
@@ -46,6 +48,33 @@ class Witness:
         #: Fences that a worker's process runs or may run, as far as the scheduler can know.
         self.outstanding: dict[str, set[int]] = {}
         self.succeeded: set[str] = set()
+        #: When each fence was named last, in time in which workers could be heard.
+        self.named: dict[int, int] = {}
+        self._deaf_since: int | None = None
+        self._deaf_ms = 0
+
+    # Hearing
+
+    def hears(self, now: Instant, hearing: bool) -> None:
+        """From now on workers can be heard, or not."""
+        if not hearing and self._deaf_since is None:
+            self._deaf_since = now.mono
+        elif hearing and self._deaf_since is not None:
+            self._deaf_ms += now.mono - self._deaf_since
+            self._deaf_since = None
+
+    def heard_ms(self, now: Instant) -> int:
+        return (now.mono if self._deaf_since is None else self._deaf_since) - self._deaf_ms
+
+    def lost_by_time(self, before: Before, changes: Sequence[Change], now: Instant) -> None:
+        """Time has passed, and nothing else has happened."""
+        for change in changes:
+            if isinstance(change, AttemptSaved) and change.attempt.outcome is Outcome.LOST:
+                attempt = change.attempt
+                named = self.named.get(attempt.fence)
+                if named is not None and attempt.worker in before.connected:
+                    silence = self.heard_ms(now) - named
+                    assert silence >= OWN.lease_ms, f"14: {attempt.task} after {silence} ms"
 
     # The disk
 
@@ -69,6 +98,8 @@ class Witness:
     def restarted(self, core: Core, disk: Image) -> None:
         """A scheduler has begun with what is on the disk."""
         self.seen.clear()
+        self.named.clear()
+        self._deaf_since = None
         self.outstanding.clear()
         for task_id in self.submitted:
             known = core.tasks.get(task_id) or _stored(disk, task_id)
@@ -103,6 +134,7 @@ class Witness:
         return Before(
             {task.id: (task.state, task.fence, task.worker) for task in core.tasks.values()},
             {task.id: task.losses for task in core.tasks.values()},
+            frozenset(worker.id for worker in core.workers.values() if worker.connected),
         )
 
     def after(self, before: Before, core: Core, changes: Sequence[Change]) -> None:
@@ -172,18 +204,30 @@ class Witness:
 
     # Workers
 
-    def welcomed(self, worker_id: str, running: Iterable[int], core: Core) -> None:
-        """A worker has said what it runs, and was believed."""
-        worker = core.workers.get(worker_id)
-        held = {each.fence for each in worker.held.values()} if worker is not None else set()
-        self.outstanding[worker_id] = held.union(running)
-
     def ended(self, worker_id: str, fence: int) -> None:
         """A worker has said that it does not run this any more."""
         self.outstanding.get(worker_id, set()).discard(fence)
 
-    def spoke(self, worker_id: str, message: wire.UpMessage, before: Before, core: Core) -> None:
-        """A word of a worker about an assignment has been taken."""
+    def _note_named(self, heard: events.Heard, core: Core) -> None:
+        """Renew what was named; what a hello leaves out is not owed a whole lease any more."""
+        worker, message = core.workers.get(heard.worker), heard.message
+        if worker is None or worker.boot != heard.boot:
+            return
+        fences = {each.fence for each in worker.held.values()}
+        if isinstance(message, wire.Hello | wire.Heartbeat):
+            named = {fence for _, fence in message.run}
+        else:
+            named = {getattr(message, "f", 0)}
+        for fence in named & fences:
+            self.named[fence] = self.heard_ms(core.now)
+        if isinstance(message, wire.Hello):
+            for fence in fences - named:
+                self.named.pop(fence, None)
+
+    def spoke(self, heard: events.Heard, before: Before, core: Core) -> None:
+        """A word of a worker has been taken."""
+        self._note_named(heard, core)
+        worker_id, message = heard.worker, heard.message
         task_id, fence = getattr(message, "id", None), getattr(message, "f", None)
         if task_id is None or task_id not in before.states:
             return
@@ -212,6 +256,3 @@ def _stored(disk: Image, task_id: str) -> Task | None:
 def _attempts(disk: Image, task_id: str) -> Sequence[Attempt]:
     stored = disk.task(APP, task_id)
     return () if stored is None else stored.attempts
-
-
-__all__ = ["AttemptSaved", "Before", "Witness"]

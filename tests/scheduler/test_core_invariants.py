@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
-    precondition,
     rule,
 )
 
@@ -69,7 +68,8 @@ class Write:
 
 
 spans = st.sampled_from([1, 100, 500, 1_000, 1_500, 3_000, 9_000, 12_000])
-instants = st.none() | st.sampled_from([-1_000, 0, 1, 700, 4_000, 30_000])
+run_ats = st.sampled_from([None, None, None, 0, 700, 4_000, 30_000])
+start_bys = st.sampled_from([None, None, None, -1_000, 1, 2_000, 30_000])
 specs = st.fixed_dictionaries(
     {
         "queue": st.sampled_from(QUEUES),
@@ -77,8 +77,8 @@ specs = st.fixed_dictionaries(
         "priority": st.integers(0, 2),
     },
     optional={
-        "run_at": instants,
-        "start_by": instants,
+        "run_at": run_ats,
+        "start_by": start_bys,
         "timeout_ms": st.sampled_from([500, 4_000]),
         "retry": st.builds(
             Retry, max_attempts=st.integers(1, 3), initial_ms=st.sampled_from([0, 800])
@@ -92,7 +92,15 @@ specs = st.fixed_dictionaries(
     },
 )
 conflicts = st.sampled_from(OnConflict)
-places = st.integers(0, 10**6)
+few = st.integers(0, 6)
+crashes = st.sampled_from([None, None, None, 0, 1, 2, 3, 5, 8, 13])
+afters = st.sampled_from([None, None, None, 0, 1, 2])
+caps = st.integers(1, 3)
+#: None for success, else whether it may be tried again.
+errors = st.none() | st.booleans()
+fates = st.sampled_from(
+    ["up", "up", "up", "up twice", "up lost", "down", "down", "down", "down twice", "down lost"]
+)
 
 
 class Lives(RuleBasedStateMachine):
@@ -113,12 +121,11 @@ class Lives(RuleBasedStateMachine):
         self.schedules = 0
         self.put: list[str] = []
         self.crash_in: int | None = None
-        self.deaf = False
 
     # The scheduler's lives
 
     @initialize(
-        caps=st.lists(st.integers(1, 3), min_size=3, max_size=3),
+        caps=st.lists(caps, min_size=3, max_size=3),
         drifts=st.lists(st.sampled_from([0.8, 1.0, 1.2]), min_size=3, max_size=3),
     )
     def start(self, caps: list[int], drifts: list[float]) -> None:
@@ -126,6 +133,7 @@ class Lives(RuleBasedStateMachine):
         for worker, cap, drift in zip(WORKERS, caps, drifts, strict=True):
             self.network.start(worker, cap, list(QUEUES), drift)
         self.calm()
+        self.tasks_are_submitted([{}, {"name": "y"}], OnConflict.KEEP, None)
 
     @property
     def now(self) -> Instant:
@@ -133,10 +141,10 @@ class Lives(RuleBasedStateMachine):
 
     def begin(self) -> None:
         self.term_kept = False
-        self.deaf = False
+        self.untold: list[actions.Action] = []
         self.core, turn = begin(APP, OWN, self.disk.copy().load(APP), self.now, max_backlog=10_000)
         self.image = self.disk.copy()
-        self.writes = [Write((), [])]
+        self.writes = []
         self.heard_on.clear()
         self.asked.clear()
         self.witness.restarted(self.core, self.disk)
@@ -155,27 +163,31 @@ class Lives(RuleBasedStateMachine):
         about_hearing = isinstance(event, events.Deaf | events.Hearing)
         for each in (event,) if about_hearing else (events.Tick(), event):
             before = self.witness.before(self.core, self.now)
+            if about_hearing:
+                self.witness.hears(self.now, isinstance(each, events.Hearing))
             turn = step(self.core, each, self.now)
             self.witness.after(before, self.core, turn.changes)
+            if isinstance(each, events.Tick):
+                self.witness.lost_by_time(before, turn.changes, self.now)
             if isinstance(each, events.Heard):
-                self.witness.spoke(each.worker, each.message, before, self.core)
+                self.witness.spoke(each, before, self.core)
             self.carry_out(turn)
 
     def carry_out(self, turn: Turn) -> None:
         self.image.apply(turn.changes)
-        gated = [each for each in turn.actions if self.waits(each)]
+        gated = [each for each in turn.actions if getattr(each, "after_commit", False)]
         self.writes.append(Write(turn.changes, gated))
         self.check()
         for action in turn.actions:
             if isinstance(action, actions.Tell) and isinstance(action.message, wire.Assign):
                 self.witness.decided(action.worker, action.message, self.core, self.now)
         for action in turn.actions:
-            if not self.waits(action):
+            if getattr(action, "after_commit", False):
+                continue
+            if self.term_kept or not isinstance(action, actions.Tell):
                 self.act(action)
-
-    def waits(self, action: actions.Action) -> bool:
-        untold = isinstance(action, actions.Tell) and not self.term_kept
-        return untold or bool(getattr(action, "after_commit", False))
+            else:
+                self.untold.append(action)
 
     def act(self, action: actions.Action) -> None:
         if self.crash_in is not None:
@@ -201,8 +213,10 @@ class Lives(RuleBasedStateMachine):
         for _ in range(min(n, len(self.writes))):
             write = self.writes.pop(0)
             self.to_disk(write)
+            # Nothing is said to a worker before the term is on the disk.
             self.term_kept = True
-            for action in write.gated:
+            said, self.untold = self.untold, []
+            for action in (*said, *write.gated):
                 self.act(action)
 
     def check(self) -> None:
@@ -219,30 +233,26 @@ class Lives(RuleBasedStateMachine):
         except Crash:
             self.crash(kept)
 
-    @rule(n=st.integers(1, 5), kept=st.integers(0, 3))
-    def syncs(self, n: int, kept: int) -> None:
+    @rule(n=st.integers(1, 5), kept=few)
+    def the_disk_takes_some_writes(self, n: int, kept: int) -> None:
         self.safely(lambda: self.sync(n), kept)
 
-    @rule(kept=st.integers(0, 5), sockets_too=st.booleans())
-    def crashes(self, kept: int, sockets_too: bool) -> None:
+    @rule(kept=few, sockets_too=st.sampled_from([False, False, True]))
+    def the_scheduler_crashes(self, kept: int, sockets_too: bool) -> None:
         if sockets_too:
             for process in self.network.processes:
                 process.disconnect(told=False)
             self.network.ups.clear()
         self.crash(kept)
 
-    @rule(actions_done=st.integers(0, 4))
-    def is_about_to_crash(self, actions_done: int) -> None:
-        self.crash_in = actions_done
-
     # Time
 
-    @rule(ms=spans, kept=st.integers(0, 3))
-    def time_passes(self, ms: int, kept: int) -> None:
-        self.safely(lambda: self.pass_time(ms), kept)
+    @rule(ms=spans, heard=st.sampled_from([True, True, False]), kept=few)
+    def time_passes(self, ms: int, heard: bool, kept: int) -> None:
+        self.safely(lambda: self.pass_time(ms, heard=heard), kept)
 
-    def pass_time(self, ms: int) -> None:
-        """Let time pass in steps, so that processes beat in between; nothing is delivered."""
+    def pass_time(self, ms: int, *, heard: bool) -> None:
+        """Let time pass in steps, so that processes beat in between."""
         left = ms
         while left:
             span = min(left, 500)
@@ -251,65 +261,67 @@ class Lives(RuleBasedStateMachine):
             left -= span
             self.network.tick(self.mono)
             self.happen(events.Tick())
+            if heard:
+                self.calm()
 
-    @rule(ms=st.sampled_from([-30_000, -1_000, 1_000, 30_000]))
-    def wall_clock_jumps(self, ms: int) -> None:
-        self.wall += ms
-        self.safely(lambda: self.happen(events.Tick()))
-
-    @rule(late=st.sampled_from([0, 500, 20_000]))
-    def nobody_can_be_heard(self, late: int) -> None:
-        if not self.deaf:
-            since = self.mono
-            self.mono += late
-            self.wall += late
-            self.deaf = True
-            self.safely(lambda: self.happen(events.Deaf(since)))
-
-    @precondition(lambda self: self.deaf)
-    @rule()
-    def workers_can_be_heard_again(self) -> None:
-        self.deaf = False
-        self.safely(lambda: self.happen(events.Hearing()))
+    @rule(
+        what=st.sampled_from(["jump", "deaf", "hear", "hear", "suspend", "resume", "resume"]),
+        ms=st.sampled_from([-30_000, -1_000, 1_000, 20_000]),
+    )
+    def the_scheduler_is_disturbed(self, what: str, ms: int) -> None:
+        event: events.Event = events.Tick()
+        if what == "jump":
+            self.wall += ms
+        elif what == "deaf":
+            # Noticed late: the loop stood still since.
+            event = events.Deaf(self.mono)
+            self.witness.hears(self.now, hearing=False)
+            self.mono += max(0, ms)
+            self.wall += max(0, ms)
+        elif what == "hear":
+            event = events.Hearing()
+        else:
+            event = events.Suspend(what == "suspend")
+        self.safely(lambda: self.happen(event))
 
     # The network
 
-    @precondition(lambda self: self.network.ups)
-    @rule(which=places, twice=st.booleans(), kept=st.integers(0, 2))
-    def something_arrives_at_the_scheduler(self, which: int, twice: bool, kept: int) -> None:
-        place = which % len(self.network.ups)
-        up = self.network.ups[place] if twice else self.network.ups.pop(place)
-        self.safely(lambda: self.arrive(up), kept)
+    @rule(flights=st.lists(st.tuples(fates, few, few), min_size=1, max_size=8), kept=few)
+    def some_messages_meet_their_fate(self, flights: list[tuple[str, int, int]], kept: int) -> None:
+        for fate, who, which in flights:
+            if fate.startswith("up"):
+                self.safely(lambda fate=fate, which=which: self.send_up(fate, which), kept)  # type: ignore[misc]
+            else:
+                self.send_down(fate, who, which)
 
-    @precondition(lambda self: self.network.ups)
-    @rule(which=places)
-    def something_is_lost_on_the_way_up(self, which: int) -> None:
-        self.network.ups.pop(which % len(self.network.ups))
+    def send_up(self, fate: str, which: int) -> None:
+        ups = self.network.ups
+        if ups:
+            place = which % len(ups)
+            up = ups[place] if fate == "up twice" else ups.pop(place)
+            if fate != "up lost":
+                self.arrive(up)
 
-    @precondition(lambda self: any(each.inbox for each in self.network.processes))
-    @rule(who=places, which=places, twice=st.booleans())
-    def something_arrives_at_a_worker(self, who: int, which: int, twice: bool) -> None:
+    def send_down(self, fate: str, who: int, which: int) -> None:
         process = self.one_of([each for each in self.network.processes if each.inbox], who)
-        if process is None or process.frozen:
+        if process is None or (process.frozen and fate != "down lost"):
             return
         place = which % len(process.inbox)
-        process.hear(process.inbox[place] if twice else process.inbox.pop(place))
+        down = process.inbox[place] if fate == "down twice" else process.inbox.pop(place)
+        if fate != "down lost":
+            process.hear(down)
 
-    @precondition(lambda self: any(each.inbox for each in self.network.processes))
-    @rule(who=places, which=places)
-    def something_is_lost_on_the_way_down(self, who: int, which: int) -> None:
-        process = self.one_of([each for each in self.network.processes if each.inbox], who)
-        if process is not None:
-            process.inbox.pop(which % len(process.inbox))
+    @rule(actions_done=crashes, synced=st.booleans(), kept=few)
+    def all_is_calm_for_a_moment(self, actions_done: int | None, synced: bool, kept: int) -> None:
+        if actions_done is not None:
+            self.crash_in = actions_done
+        self.safely(lambda: self.calm(synced=synced), kept)
 
-    @rule()
-    def all_is_calm_for_a_moment(self) -> None:
-        self.safely(self.calm)
-
-    def calm(self) -> None:
-        """Deliver everything, in order, until nothing is in flight."""
+    def calm(self, *, synced: bool = True) -> None:
+        """Deliver everything, in order, until nothing is in flight; the disk may stand still."""
         for _ in range(200):
-            self.sync(len(self.writes))
+            if synced:
+                self.sync(len(self.writes))
             ups, self.network.ups = self.network.ups, []
             for up in ups:
                 self.arrive(up)
@@ -318,12 +330,8 @@ class Lives(RuleBasedStateMachine):
                 downs, process.inbox = process.inbox, []
                 for down in downs:
                     process.hear(down)
-            if not self.network.ups and not inboxes:
-                self.sync(len(self.writes))
-                if not self.network.ups and not any(
-                    each.inbox and not each.frozen for each in self.network.processes
-                ):
-                    return
+            if not ups and not inboxes and not (synced and self.writes):
+                return
         raise AssertionError("they never stop talking")
 
     def arrive(self, up: Up) -> None:
@@ -378,69 +386,65 @@ class Lives(RuleBasedStateMachine):
     def one_of(self, processes: list[Process], who: int) -> Process | None:
         return processes[who % len(processes)] if processes else None
 
-    def any_process(self, who: int) -> Process | None:
-        return self.one_of(self.network.processes, who)
+    @rule(
+        ends=st.lists(st.tuples(few, few, errors), min_size=1, max_size=4),
+        calm=st.sampled_from([True, True, False]),
+        kept=few,
+    )
+    def functions_end(
+        self, ends: list[tuple[int, int, bool | None]], calm: bool, kept: int
+    ) -> None:
+        if calm:
+            self.safely(self.calm, kept)
+        for who, which, retry in ends:
+            busy = [each for each in self.network.processes if each.running and not each.frozen]
+            process = self.one_of(busy, who)
+            if process is not None:
+                fence = sorted(process.running)[which % len(process.running)]
+                fault = None if retry is None else wire.ResultError("Oops", retry=retry)
+                process.finish(fence, fault)
 
-    @rule(who=places, which=places, error=st.none() | st.sampled_from([True, False]))
-    def a_function_ends(self, who: int, which: int, error: bool | None) -> None:
-        busy = [each for each in self.network.processes if each.running and not each.frozen]
-        process = self.one_of(busy, who)
-        if process is not None:
-            fence = sorted(process.running)[which % len(process.running)]
-            fault = None if error is None else wire.ResultError("Oops", retry=error)
-            process.finish(fence, fault)
-
-    @rule(who=places, word=st.sampled_from(["beat", "repeat", "greet"]))
-    def a_process_says_something(self, who: int, word: str) -> None:
-        process = self.any_process(who)
-        if process is None or process.frozen or process.connection is None:
+    @rule(
+        who=few, word=st.sampled_from(["beat", "repeat", "greet", "progress", "change"]), cap=caps
+    )
+    def a_process_says_something(self, who: int, word: str, cap: int) -> None:
+        process = self.one_of([each for each in self.network.processes if not each.frozen], who)
+        if process is None or process.connection is None:
             return
-        if word == "greet" or process.welcomed:
+        if word == "greet":
+            process.greet()
+        elif not process.welcomed:
+            return
+        elif word == "change":
+            process.change(cap)
+        elif word != "progress":
             getattr(process, word)()
-
-    @rule(who=places)
-    def a_function_reports(self, who: int) -> None:
-        process = self.any_process(who)
-        if process is not None and process.running:
+        elif process.running:
             process.progress(min(process.running))
 
-    @rule(who=places, cap=st.integers(0, 3))
-    def a_capacity_changes(self, who: int, cap: int) -> None:
-        process = self.any_process(who)
-        if process is not None and process.welcomed and not process.frozen:
-            process.change(cap)
-
-    @rule(who=places, told=st.booleans(), cap=st.integers(1, 3))
-    def a_process_is_killed_and_another_started(self, who: int, told: bool, cap: int) -> None:
-        process = self.any_process(who)
-        if process is not None:
+    @rule(
+        what=st.sampled_from(["kill", "double", "freeze", "break", "goodbye"]),
+        who=few,
+        told=st.booleans(),
+        cap=caps,
+    )
+    def a_process_is_in_trouble(self, what: str, who: int, told: bool, cap: int) -> None:
+        process = self.one_of(self.network.processes, who)
+        if process is None:
+            return
+        same = [each for each in self.network.processes if each.worker == process.worker]
+        if what == "kill":
             process.die(told=told)
             self.network.start(process.worker, cap, list(QUEUES), process.drift)
-
-    @rule(worker=st.sampled_from(WORKERS), cap=st.integers(1, 3))
-    def a_second_process_of_one_id_is_started(self, worker: str, cap: int) -> None:
-        if sum(each.worker == worker for each in self.network.processes) < 2:
-            self.network.start(worker, cap, list(QUEUES), 1.0)
-
-    @rule(who=places)
-    def a_process_freezes_or_thaws(self, who: int) -> None:
-        process = self.any_process(who)
-        if process is not None:
-            process.frozen = not process.frozen
-
-    @rule(who=places, told=st.booleans())
-    def a_connection_breaks_or_is_made(self, who: int, told: bool) -> None:
-        process = self.any_process(who)
-        if process is not None and process.connection is not None:
+        elif what == "double" and len(same) < 2:
+            self.network.start(process.worker, cap, list(QUEUES), 1.0)
+        elif what == "freeze":
+            process.frozen_until = self.mono + (4_000 if told else 14_000)
+        elif what == "break":
             process.disconnect(told=told)
-        elif process is not None and not process.frozen:
-            process.connect()
-
-    @rule(who=places)
-    def a_process_says_goodbye(self, who: int) -> None:
-        process = self.any_process(who)
-        if process is not None and process.welcomed and not process.frozen:
+        elif what == "goodbye" and process.welcomed and not process.frozen:
             process.leave()
+            self.network.start(process.worker, cap, list(QUEUES), process.drift)
 
     # Requests
 
@@ -474,57 +478,54 @@ class Lives(RuleBasedStateMachine):
         return moved
 
     def task_at(self, which: int) -> str:
-        return self.ids[which % len(self.ids)] if self.ids else "none"
+        """One of the newest tasks."""
+        return self.ids[-1 - which % len(self.ids)] if self.ids else "none"
 
     @rule(
         fields=st.lists(specs, min_size=1, max_size=4),
         conflict=conflicts,
-        after=st.none() | places,
+        after=afters,
     )
     def tasks_are_submitted(
         self, fields: list[dict[str, Any]], conflict: OnConflict, after: int | None
     ) -> None:
         tasks = []
         for each in fields:
-            spec = self.at(each)
+            spec = {"queue": "a", "name": "x", **self.at(each)}
             if after is not None and self.ids:
                 spec["after"] = (self.task_at(after),)
             self.ids.append(f"t{len(self.ids) + 1}")
             tasks.append(events.NewTask(self.ids[-1], Spec(**spec), conflict))
         self.ask("submit", lambda ticket: events.Submit(ticket, tasks))
 
-    @rule(which=places)
-    def a_task_is_cancelled(self, which: int) -> None:
+    @rule(
+        what=st.sampled_from(["cancel", "update", "update", "move", "move", "requeue", "pause"]),
+        which=few,
+        fields=specs,
+        after=afters,
+        worker=st.sampled_from([None, *WORKERS]),
+    )
+    def something_is_asked(
+        self, what: str, which: int, fields: dict[str, Any], after: int | None, worker: str | None
+    ) -> None:
         task = self.task_at(which)
-        self.ask("cancel", lambda ticket: events.Cancel(ticket, task), task)
-
-    @rule(which=places, fields=specs, after=st.none() | places)
-    def a_task_is_updated(self, which: int, fields: dict[str, Any], after: int | None) -> None:
-        task, changes = self.task_at(which), self.at(fields)
-        changes = dict(list(changes.items())[which % 3 :])
-        if after is not None:
-            changes["after"] = (self.task_at(after),)
-        self.ask("update", lambda ticket: events.Change(ticket, task, changes), task)
-
-    @rule(which=places, worker=st.sampled_from([None, *WORKERS]))
-    def a_task_is_moved(self, which: int, worker: str | None) -> None:
-        task, target = self.task_at(which), Target(worker=worker) if worker else None
-        self.ask("move", lambda ticket: events.Move(ticket, task, target), task)
-
-    @rule(which=places)
-    def a_task_is_requeued(self, which: int) -> None:
-        task = self.task_at(which)
-        stored = self.image.task(APP, task)
-        if stored is not None and task not in self.core.tasks:
-            self.ask("requeue", lambda ticket: events.Requeue(ticket, stored.task), task)
-
-    @rule(queue=st.sampled_from(QUEUES), paused=st.booleans())
-    def a_queue_is_paused_or_resumed(self, queue: str, paused: bool) -> None:
-        self.ask("pause", lambda ticket: events.Pause(ticket, queue, paused))
-
-    @rule(suspended=st.booleans())
-    def the_core_is_suspended_or_not(self, suspended: bool) -> None:
-        self.safely(lambda: self.happen(events.Suspend(suspended)))
+        if what == "cancel":
+            self.ask(what, lambda ticket: events.Cancel(ticket, task), task)
+        elif what == "update":
+            changes = dict(list(self.at(fields).items())[which % 3 :])
+            if after is not None:
+                changes["after"] = (self.task_at(after),)
+            self.ask(what, lambda ticket: events.Change(ticket, task, changes), task)
+        elif what == "move":
+            target = Target(worker=worker) if worker else None
+            self.ask(what, lambda ticket: events.Move(ticket, task, target), task)
+        elif what == "requeue":
+            stored = self.image.task(APP, task)
+            if stored is not None and task not in self.core.tasks:
+                self.ask(what, lambda ticket: events.Requeue(ticket, stored.task), task)
+        else:
+            queue, paused = fields["queue"], worker is None
+            self.ask(what, lambda ticket: events.Pause(ticket, queue, paused))
 
     @rule(
         every_ms=st.sampled_from([400, 2_500]),
@@ -579,10 +580,10 @@ class Lives(RuleBasedStateMachine):
             self.calm()
             if not self.core.tasks:
                 break
-            self.pass_time(500)
+            self.pass_time(500, heard=True)
         for _ in range(25):
             # Long enough to miss whoever went without a word.
-            self.pass_time(500)
+            self.pass_time(500, heard=True)
             self.calm()
         left = {task.id: task.state.value for task in self.core.tasks.values()}
         assert not left, f"19, 20: these never end: {left}"

@@ -8,8 +8,8 @@ Entries are never searched for: one that is not ready any more, or that was put 
 It is thrown away when it comes to the head, or with all others when they are most of a heap.
 
 A task whose limit is reached is set aside, so that it stands in nobody's way. When there is room
-again the first of each kind is put back, and the next once that one is out of the way: whoever
-waits for a limit costs nothing while it is full.
+again the first of each kind is put back, and the next once that one is out of the way or comes
+behind it: whoever waits for a limit costs nothing while it is full.
 """
 
 from __future__ import annotations
@@ -51,11 +51,19 @@ class Ready:
         self._last = 0
         self.stamps: dict[str, int] = {}
 
-    def stamp(self, task_id: str) -> int:
-        """Return a new stamp: every earlier entry of the task is void."""
+    def renew(self, task: Task) -> Entry:
+        """Return a new entry of a task: every earlier one is void."""
         self._last += 1
-        self.stamps[task_id] = self._last
-        return self._last
+        self.stamps[task.id] = self._last
+        return -task.spec.priority, task.seq, task.id, self._last
+
+    def entry(self, task: Task) -> Entry:
+        """Return a ready task's current entry."""
+        return -task.spec.priority, task.seq, task.id, self.stamps[task.id]
+
+    def is_current(self, entry: Entry) -> bool:
+        """Whether an entry is not void."""
+        return self.stamps.get(entry[2]) == entry[3]
 
     def void(self, task_id: str) -> None:
         """Void the task's entry, if it has one."""
@@ -74,8 +82,7 @@ class Entries:
 
     def put(self, task: Task) -> None:
         """Take in a task; any other entry of it is void from now on."""
-        stamp = self._ready.stamp(task.id)
-        heappush(self._heap, (-task.spec.priority, task.seq, task.id, stamp))
+        heappush(self._heap, self._ready.renew(task))
         if len(self._heap) > self._bound:
             stamps = self._ready.stamps
             self._heap = [entry for entry in self._heap if stamps.get(entry[2]) == entry[3]]
@@ -200,7 +207,7 @@ class _Group:
     def __init__(self, ready: Ready, limit: int) -> None:
         self.limit = limit
         self.entries = Entries(ready)
-        self.let_go: tuple[str, int] | None = None
+        self.let_go: Entry | None = None
 
 
 class Limit:
@@ -230,16 +237,14 @@ class Limit:
 
     def release(self) -> list[str]:
         """Return whom to put back into their lanes, of each group one at a time."""
-        stamps = self._ready.stamps
         free: list[str] = []
         for key, group in list(self._groups.items()):
-            if group.let_go is not None and stamps.get(group.let_go[0]) == group.let_go[1]:
-                continue
-            group.let_go = None
-            head = group.entries.head()
+            head, gone = group.entries.head(), group.let_go
             if head is None:
                 del self._groups[key]
-            elif self.held < group.limit:
+            elif self.held < group.limit and not (
+                gone is not None and self._ready.is_current(gone) and gone < head
+            ):
                 free.append(head[2])
         return free
 
@@ -247,7 +252,7 @@ class Limit:
         """Note that a task which waited is in its lane again."""
         spec = task.spec
         group = self._groups[spec.queue, lane_key(spec), spec.limit]
-        group.let_go = (task.id, self._ready.stamps[task.id])
+        group.let_go = self._ready.entry(task)
 
 
 _NO_LABELS: Final = b""
