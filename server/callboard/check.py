@@ -1,4 +1,4 @@
-"""Whether the server would start, without starting it: nothing listens, nothing is written."""
+"""Whether the server would start, without starting it: nothing listens, nothing stays behind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 from callboard import ports_file
 from callboard.configuration import refuse_built_in_credentials
+from callboard.errors import StartError
+from callboard_scheduler.stores import StoreError
+from callboard_scheduler.stores.directory import DataDirectory
 from callboard_server import listeners, tls, unix_socket
 from callboard_server.settings import AppSettings, Settings
 
@@ -19,13 +22,16 @@ def check(
 ) -> str:
     """Return in a few lines what would start.
 
-    Takes what :func:`callboard.serve.run` takes and raises what it would raise, except that ports
-    and the Unix socket may be in use, for instance by the server that is to be started again.
+    Takes what :func:`callboard.serve.run` takes and raises what it would raise, except that ports,
+    the Unix socket and the scheduler's folder may be in use, for instance by the server that is to
+    be started again.
     """
     if ports_path is not None:
         ports_file.check(ports_path)
     if settings.tls_certificate and settings.tls_key:
         tls.load(settings.tls_certificate, settings.tls_key)
+    if settings.scheduler:
+        _try_folder(Path(settings.data))
     given = listeners.inherited(fd, environment)
     try:
         refuse_built_in_credentials(settings, given)
@@ -64,6 +70,13 @@ def _try(settings: Settings, port: int) -> str:
         for sock in sockets:
             sock.close()
     return _address(settings.host, port) + note
+
+
+def _try_folder(data: Path) -> None:
+    try:
+        DataDirectory(data).probe()
+    except StoreError as error:
+        raise StartError(str(error)) from None
 
 
 def _address(host: str, port: int) -> str:

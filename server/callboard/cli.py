@@ -120,8 +120,8 @@ def serve(config: Path | None, ports_file: Path | None, fd: int | None, **flags:
 def check(config: Path | None, ports_file: Path | None, fd: int | None, **flags: Any) -> None:
     """Say whether `serve` would start.
 
-    Takes the same flags and reads the same sources. Nothing is started or written, and the port
-    need not be free.
+    Takes the same flags and reads the same sources. Nothing is started or left behind, and the
+    port need not be free.
     """
     from callboard.check import check as check_settings
 

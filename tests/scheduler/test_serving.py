@@ -143,6 +143,18 @@ def test_a_folder_that_was_deleted_takes_no_tasks_and_says_so(
     again.submit()
 
 
+def test_a_folder_that_cannot_be_made_keeps_it_from_starting(
+    folder: Path, processes: list[Serve]
+) -> None:
+    server = serve(processes, folder, "--data", "/proc/data")
+    output, said = server.process.communicate(timeout=PATIENCE_SECONDS)
+    assert server.process.returncode == 1
+    assert "Error: Cannot use /proc/data: " in said
+    assert not output
+    # Without tasks nothing is wrong with it.
+    serve(processes, folder, "--data", "/proc/data", "--no-scheduler").started()
+
+
 def test_without_a_scheduler_it_is_a_pusher_server_and_no_more(
     folder: Path, processes: list[Serve]
 ) -> None:

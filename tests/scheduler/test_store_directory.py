@@ -66,6 +66,35 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+@pytest.mark.parametrize("place", ["data", "data/below/that"])
+def test_whether_it_could_be_made_is_seen_without_making_it(tmp_path: Path, place: str) -> None:
+    DataDirectory(tmp_path / place).probe()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_another_process_has_could_be_used(tmp_path: Path) -> None:
+    DataDirectory(tmp_path).take()
+    DataDirectory(tmp_path).probe()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize("place", ["/proc/data", "/proc/data/below", "/proc", "/dev/null/data"])
+def test_one_that_could_not_be_made_is_explained(place: str) -> None:
+    """Whoever tries: not even root can make a folder there."""
+    with pytest.raises(StoreError, match=rf"Cannot use {place}: .* choose another one"):
+        DataDirectory(Path(place)).probe()
+
+
+def test_a_full_disk_is_no_reason_against_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: str, mode: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(os, "mkdir", full)
+    DataDirectory(tmp_path / "data").probe()
+
+
 def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     directory = DataDirectory(tmp_path / "some" / "data")
     assert not directory.exists()

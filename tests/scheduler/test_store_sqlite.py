@@ -69,6 +69,11 @@ async def test_a_directory_that_is_there_is_taken_at_once(folder: Path) -> None:
     await second.stop()
 
 
+async def test_a_directory_that_could_not_be_made_is_told_at_once() -> None:
+    with pytest.raises(StoreError, match=r"Cannot use /proc/data: .* choose another one"):
+        await SqliteStore(Path("/proc/data")).start()
+
+
 async def test_a_directory_that_was_not_there_is_taken_with_the_first_write(
     store: SqliteStore, folder: Path
 ) -> None:

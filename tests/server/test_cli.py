@@ -194,6 +194,14 @@ class TestCheck:
         assert run("check", "--port", str(port)).exit_code == 0
         socket.create_server(("127.0.0.1", port)).close()
 
+    def test_makes_no_folder_for_tasks_and_asks_for_none_without_a_scheduler(
+        self, tmp_path: Path
+    ) -> None:
+        assert run("check", "--port", "0", "--data", str(tmp_path / "data")).exit_code == 0
+        assert list(tmp_path.iterdir()) == []
+        unscheduled = ["--data", "/proc/data", "--no-scheduler"]
+        assert run("check", "--port", "0", *unscheduled).exit_code == 0
+
     @pytest.mark.parametrize(
         ("arguments", "environment", "said"),
         [
@@ -202,6 +210,7 @@ class TestCheck:
             ([], {"CALLBOARD_PROT": "1"}, "CALLBOARD_PROT"),
             (["--host", "192.0.2.1"], {}, "does not have the address 192.0.2.1"),
             (["--ports-file", "/nowhere/ports.json"], {}, "there is no folder /nowhere"),
+            (["--data", "/proc/data"], {}, "Cannot use /proc/data: "),
             (["--fd", "1000000"], {}, "File descriptor 1000000 is not a socket"),
             (["--host", "0.0.0.0"], {}, "other machines can reach 0.0.0.0"),
             (

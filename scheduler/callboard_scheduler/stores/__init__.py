@@ -146,7 +146,7 @@ class Store(Protocol):
 
         Raises:
             StoreHeld: another living process has it.
-            StoreError: it cannot be read, or was written by a newer version.
+            StoreError: it cannot be read or made, or was written by a newer version.
         """
 
     async def stop(self) -> None:

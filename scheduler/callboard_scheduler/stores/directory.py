@@ -22,6 +22,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 from weakref import WeakSet
 
@@ -60,6 +61,26 @@ class DataDirectory:
     def exists(self) -> bool:
         """Whether there is a directory to take; a file in its place shows when it is taken."""
         return self.path.exists()
+
+    def probe(self) -> None:
+        """See whether it could be made, or written to if it is there; nothing of that stays.
+
+        A full disk is no reason against it, nor that another process has it.
+
+        Raises:
+            StoreError: it could not.
+        """
+        try:
+            place = self.path
+            while not place.exists():
+                place = place.parent
+            # Permissions do not tell: root has them all, and still makes nothing in /proc.
+            with TemporaryDirectory(prefix=".callboard-", dir=place):
+                pass
+        except OSError as error:
+            fault = explain(self.path, OSError(error.errno, error.strerror, str(self.path)))
+            if not isinstance(fault, Passing):
+                raise fault from error
 
     def take(self) -> None:
         """Have it for this process alone, made if it is not there. Safe to call twice.

@@ -157,7 +157,10 @@ class SqliteStore:
 
     def _open(self, writer: Writer) -> None:
         """Take the directory if there is one, and open the database if there is one."""
-        if self._directory.exists():
+        if not self._directory.exists():
+            # Better told now than to the first who submits.
+            self._directory.probe()
+        else:
             self._directory.take()
             if self._database.exists():
                 writer.connection()
