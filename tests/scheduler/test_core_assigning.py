@@ -264,11 +264,10 @@ def test_a_task_that_was_let_go_and_cancelled_makes_room_for_the_next(world: Wor
 
 def test_one_that_was_let_go_does_not_hold_back_a_better_one(world: World) -> None:
     """Both wait for the same worker; the better one came while the limit was full again."""
-    first = world.worker("first", cap=0)
-    holder = world.submit(limit_key="db", target=Target(worker="first"))
+    first = world.worker("first")
+    holder = world.submit(limit_key="db")
     late = Target(worker="late")
     plain = world.submit(limit_key="db", target=late)
-    first.hello(cap=1)
     first.succeeds(holder)
     again = world.submit(limit_key="db", target=Target(worker="first"))
     urgent = world.submit(limit_key="db", target=late, priority=9)
