@@ -80,6 +80,7 @@ class Server:
         self._tls: tls.TLS | None = None
         self._sweep_handle: asyncio.TimerHandle | None = None
         self._stopped: asyncio.Task[None] | None = None
+        self._started = False
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -113,6 +114,7 @@ class Server:
         except BaseException:
             await self.stop(0.0)
             raise
+        self._started = True
         logger.info(
             "listening addresses=%s tls_addresses=%s unix_socket=%s apps=%d",
             self.addresses,
@@ -240,7 +242,10 @@ class Server:
 
     async def _stop(self, drain_seconds: float | None) -> None:
         seconds = self.settings.drain_seconds if drain_seconds is None else drain_seconds
-        logger.info("stopping clients=%d drain_seconds=%g", len(self.hub.connections), seconds)
+        # Why a start failed is not to be looked for behind an end that nobody asked for.
+        level = logging.INFO if self._started else logging.DEBUG
+        clients = len(self.hub.connections)
+        logger.log(level, "stopping clients=%d drain_seconds=%g", clients, seconds)
         for listener in self._listeners:
             listener.close()
         for sock in (*self._plain, *self._encrypted):
@@ -273,7 +278,7 @@ class Server:
             self._sweep_handle.cancel()
         # What was cut hears of it in the next turn.
         await asyncio.sleep(0)
-        logger.info("stopped")
+        logger.log(level, "stopped")
 
     async def _drain(self, seconds: float) -> None:
         clients = list(self.hub.connections.values())

@@ -113,9 +113,10 @@ def test_a_second_server_on_the_same_folder_says_who_has_it(
     second = serve(processes, folder)
     _, said = second.process.communicate(timeout=PATIENCE_SECONDS)
     assert second.process.returncode == 1
-    error = said[said.index("Error: ") :]
-    assert str(server.data) in error
-    assert str(server.process.pid) in error
+    # And nothing else, such as the end of what has not begun.
+    assert said.startswith("Error: ")
+    assert str(server.data) in said
+    assert str(server.process.pid) in said
     assert "Traceback" not in said
     # With a folder of its own it serves.
     third = serve(processes, folder, "--data", "other").started()
