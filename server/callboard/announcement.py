@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
+from pathlib import Path
 
 from callboard_protocol import __version__
 from callboard_server.settings import DEVELOPMENT_APP_SECRET, AppSettings
@@ -30,7 +31,7 @@ def announce(
     """Return the text.
 
     `name` is the host as it was asked for, None if only the addresses are known. `open_files` is
-    the limit, None for unlimited. `data` is the scheduler's folder, None without a scheduler.
+    the limit, None for unlimited. `data` is what :func:`where_kept` says, None without a scheduler.
     """
     places = [f"http://{_in_url(host)}:{port}" for host, port in addresses]
     places += [f"https://{_in_url(host)}:{port}" for host, port in tls_addresses]
@@ -44,10 +45,15 @@ def announce(
         f"Open files: {limit} (each connection takes one)",
     ]
     if data is not None:
-        lines.append(f"Scheduler: on; tasks are kept in {data}, which is made with the first one")
+        lines.append(f"Scheduler: on; tasks are kept in {data}")
     for app in apps:
         lines += ["", *_app_lines(app, client_host(name or host), port, tls_port)]
     return "\n".join(lines)
+
+
+def where_kept(data: Path) -> str:
+    """Return where tasks are kept, and when that is made unless it is there."""
+    return str(data) if data.exists() else f"{data}, which is made with the first one"
 
 
 def client_host(host: str) -> str:

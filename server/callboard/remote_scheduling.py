@@ -19,6 +19,7 @@ from typing import Any, Final
 import uvloop
 
 from callboard import ports_file
+from callboard.announcement import where_kept
 from callboard.errors import StartError
 from callboard.scheduling import Scheduling
 from callboard.serve import Ending, log_to_stderr
@@ -153,7 +154,7 @@ async def _serve(settings: Settings, sockets: Any, remote: Remote, ports_path: P
         print(
             f"Callboard {__version__} schedules for app {settings.apps[0].id} of {base}\n"
             f"Calls, /sched/auth and /sched/blobs: http://{host}:{port}\n"
-            f"Tasks are kept in {remote.data}, which is made with the first one",
+            f"Tasks are kept in {where_kept(remote.data)}",
             flush=True,
         )
         await ending.asked.wait()

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from callboard import open_files, ports_file
-from callboard.announcement import announce
+from callboard.announcement import announce, where_kept
 from callboard.configuration import refuse_built_in_credentials
 from callboard.reloading import Load, Reloading
 from callboard_server import listeners, unix_socket
@@ -152,7 +152,7 @@ async def serve_until_signal(
                 open_files=limit,
                 tls_addresses=server.tls_addresses,
                 unix_socket=settings.unix_socket,
-                data=settings.data if settings.scheduler else None,
+                data=where_kept(Path(settings.data)) if settings.scheduler else None,
             )
         )
         if reloading is not None:

@@ -86,13 +86,15 @@ def test_there_is_no_file_before_the_first_task_and_all_of_it_behind(
     folder: Path, processes: list[Serve]
 ) -> None:
     server = serve(processes, folder).started()
-    assert "tasks are kept in .callboard" in server.announced[1]
+    kept = "Scheduler: on; tasks are kept in .callboard"
+    assert server.announced[1] == f"{kept}, which is made with the first one\n"
     assert server.call("GET", "tasks").json()["tasks"] == []
     assert not server.data.exists()
     task_id = server.submit()
     assert server.data.is_dir()
     assert server.end() == 0
     again = serve(processes, folder).started()
+    assert again.announced[1] == f"{kept}\n"
     assert again.call("GET", f"tasks/{task_id}").json()["state"] == "ready"
 
 
