@@ -17,8 +17,8 @@ from support.task_server import PATIENCE_SECONDS, TaskServer
 PAGE = (Path(__file__).parents[2] / "docs/client.md").read_text()
 URL = "http://app-key:app-secret@127.0.0.1:6001/apps/app-id"
 WORKER, *PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-# The third is a scheduler beside a service, which test_end_to_end starts so.
-START, SHELL, _ = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+# The last is a scheduler beside a service, which test_end_to_end starts so.
+START, SHELL, WAITING, _ = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,9 @@ def test_the_programs_print_what_the_page_says(server: TaskServer) -> None:
 
 
 def test_the_commands_print_what_the_page_says(server: TaskServer) -> None:
-    commands = [line[2:] for line in SHELL.splitlines() if line.startswith("$ ")]
-    said = [line for line in SHELL.splitlines() if not line.startswith("$ ")]
+    shown = (SHELL + WAITING).splitlines()
+    commands = [line[2:] for line in shown if line.startswith("$ ")]
+    said = [line for line in shown if not line.startswith("$ ")]
     function = f'callboard() {{ {shlex.quote(sys.executable)} -m callboard "$@"; }}'
     ended = subprocess.run(
         ["bash", "-c", "\n".join((function, *commands))],

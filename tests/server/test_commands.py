@@ -570,7 +570,7 @@ class TestEnds:
     @pytest.mark.parametrize("command", ["tasks", "schedules", "queues", "workers"])
     def test_help_documents_the_exit_status(self, command: str) -> None:
         said = succeed(command, "--help")
-        for status in ("0", "1", "2", "3", "4", "130"):
+        for status in ("0", "1", "2", "3", "4", "5", "130"):
             assert re.search(rf"^ +{status}  ", said, re.MULTILINE), status
 
     def test_help_imports_nothing_that_only_a_running_command_needs(self) -> None:

@@ -124,3 +124,16 @@ def test_watching_shows_bars_that_move_and_lines_that_stay(scheduler: Scheduler)
     first, second = lines[-2:]
     assert re.fullmatch(r"t1 first +━+ 100% succeeded \[1\]", first)
     assert re.fullmatch(r"t2 second +\S+ +dead +E: bad", second)
+
+
+def test_why_a_task_waits_is_said_above_the_bars(scheduler: Scheduler) -> None:
+    async def prepare(fake: FakeScheduler) -> None:
+        fake.task()
+        fake.reasons = ["no worker serves [b]queue[/b] \x1b[2Jdefault"]
+
+    scheduler.run(prepare)
+    with on_terminal(scheduler, "tasks", "watch", "t1", "--wait-timeout", "50ms") as terminal:
+        assert terminal.end() == 5
+    assert "\x1b[2J" not in terminal.written
+    lines = [line.rstrip() for line in plain(terminal.written).splitlines()]
+    assert "t1 is ready: no worker serves [b]queue[/b] \\x1b[2Jdefault" in lines

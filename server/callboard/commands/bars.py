@@ -76,6 +76,9 @@ class Bars:
             case Ended():
                 self._end(row, update.state, text)
 
+    def note(self, text: str) -> None:
+        self._bars.console.print(Text(text), highlight=False)
+
     def _end(self, row: TaskID, state: str, text: str) -> None:
         if state == "succeeded":
             self._bars.update(row, total=100, completed=100, percent="100%")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FAILED: Final = 1
 NOT_FOUND: Final = 3
 UNREACHABLE: Final = 4
+TOO_LONG: Final = 5
 INTERRUPTED: Final = 130
 
 EXIT_STATUS = """\b
@@ -32,6 +33,7 @@ Exit status:
   2    wrong usage
   3    there is no such task or schedule
   4    no scheduler can be reached
+  5    not ended within --wait-timeout; nothing was given up
   130  interrupted"""
 
 _URL_VARIABLES: Final = ("CALLBOARD_URL", "PUSHER_URL")
@@ -46,6 +48,10 @@ _ELSEWHERE: Final = "\nIs --url right? It may also come from CALLBOARD_URL or PU
 _NOT_RUNNING: Final = "\nIs `callboard serve` running there? Another place is named by --url."
 
 Command = TypeVar("Command", bound=Callable[..., object])
+
+
+class TooLong(Exception):
+    """Tasks have not ended in the time given; they go on."""
 
 
 def url_option(command: Command) -> Command:
@@ -124,7 +130,7 @@ def complain(error: Exception) -> int:
         Unreachable,
     )
 
-    if not isinstance(error, TaskClientError):
+    if not isinstance(error, TaskClientError | TooLong):
         raise error
     if isinstance(error, NotFound):
         status, hint = NOT_FOUND, ""
@@ -134,6 +140,8 @@ def complain(error: Exception) -> int:
         status, hint = UNREACHABLE, _NO_SCHEDULER if ours else _ELSEWHERE
     elif isinstance(error, Unreachable):
         status, hint = UNREACHABLE, _NOT_RUNNING
+    elif isinstance(error, TooLong):
+        status, hint = TOO_LONG, ""
     else:
         status, hint = FAILED, ""
     click.echo(f"Error: {printable(str(error))}{hint}", err=True)

@@ -101,6 +101,16 @@ def target_options(command: Command) -> Command:
     return _WORKER(_LABEL(command))
 
 
+def wait_timeout_option(command: Command) -> Command:
+    """Let a command that waits be told for how long."""
+    return click.option(
+        "--wait-timeout",
+        type=duration,
+        metavar="DURATION",
+        help="Wait no longer than this; the task goes on.",
+    )(command)
+
+
 def task_options(command: Command) -> Command:
     """Add what a task can be told, as :func:`task_fields` reads it."""
     options = (
@@ -147,7 +157,12 @@ def task_options(command: Command) -> Command:
             type=click.Choice(["auto", "now", "grace", "lease"]),
             help="When its worker counts as lost. [default: auto]",
         ),
-        click.option("--max-losses", type=int, metavar="N", help="Lost workers. [default: 3]"),
+        click.option(
+            "--max-losses",
+            type=int,
+            metavar="N",
+            help="How many lost workers it survives. [default: 3]",
+        ),
     )
     for option in reversed(options):
         command = option(command)

@@ -11,13 +11,20 @@ from callboard.commands import output
 from callboard.commands.calling import (
     EXIT_STATUS,
     FAILED,
+    TooLong,
     call,
     each,
     json_option,
     service_option,
     url_option,
 )
-from callboard.commands.parameters import target, target_options, task_fields, task_options
+from callboard.commands.parameters import (
+    target,
+    target_options,
+    task_fields,
+    task_options,
+    wait_timeout_option,
+)
 from callboard.commands.task_rows import ATTEMPT_HEADS, HEADS, attempt_row, details, row
 from callboard_client.clock import unix_time
 
@@ -39,23 +46,34 @@ def tasks() -> None:
 @task_options
 @click.option("--wait", is_flag=True, help="Wait for the result, and write it.")
 @click.option("--watch", "live", is_flag=True, help="Show what happens to it until it ends.")
+@wait_timeout_option
 @json_option
 @url_option
 @service_option
-def submit(name: str, wait: bool, live: bool, as_json: bool, url: str, **given: Any) -> None:
+def submit(
+    name: str,
+    wait: bool,
+    live: bool,
+    wait_timeout: int | None,
+    as_json: bool,
+    url: str,
+    **given: Any,
+) -> None:
     """Submit a task, and write its id once it is stored.
 
     Durations are like 250ms, 30s, 5m, 1h; times are ISO 8601 with a zone, or Unix milliseconds.
     """
+    if wait_timeout is not None and not (wait or live):
+        raise click.UsageError("--wait-timeout belongs to --wait or --watch.")
     fields = task_fields(given)
     args = fields.pop("args", None)
 
     async def work(client: AsyncClient) -> int | None:
         task = await client.submit(name, args, **fields)
         if live:
-            return await _watched([task], as_json)
+            return await _watched([task], as_json, wait_timeout)
         if wait:
-            await _await(task, as_json)
+            await _await(task, as_json, wait_timeout)
         elif as_json:
             output.document({"id": task.id, "state": task.state})
         else:
@@ -132,10 +150,11 @@ def show(task_id: str, as_json: bool, url: str) -> None:
 
 @tasks.command(epilog=EXIT_STATUS)
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@wait_timeout_option
 @json_option
 @url_option
 @service_option
-def watch(ids: tuple[str, ...], as_json: bool, url: str) -> None:
+def watch(ids: tuple[str, ...], wait_timeout: int | None, as_json: bool, url: str) -> None:
     """Show what happens to tasks until they have ended.
 
     Bars on a terminal, and lines elsewhere; with --json one object on each line.
@@ -145,7 +164,7 @@ def watch(ids: tuple[str, ...], as_json: bool, url: str) -> None:
 
     async def work(client: AsyncClient) -> int | None:
         found = await asyncio.gather(*(client.get(task_id) for task_id in dict.fromkeys(ids)))
-        return await _watched(found, as_json)
+        return await _watched(found, as_json, wait_timeout)
 
     call(url, work)
 
@@ -247,20 +266,22 @@ def why(task_id: str, as_json: bool, url: str) -> None:
     call(url, work)
 
 
-async def _watched(found: list[AsyncTask], as_json: bool) -> int:
+async def _watched(found: list[AsyncTask], as_json: bool, timeout_ms: int | None) -> int:
     from callboard.commands.watching import watch
 
-    return FAILED if await watch(found, as_json=as_json) else 0
+    return FAILED if await watch(found, as_json=as_json, timeout_ms=timeout_ms) else 0
 
 
-async def _await(task: AsyncTask, as_json: bool) -> None:
+async def _await(task: AsyncTask, as_json: bool, timeout_ms: int | None) -> None:
+    from callboard.commands.waiting import waiting
     from callboard_scheduler.client.errors import TaskError
 
     try:
-        result = await task.result()
-    except TaskError as ended:
+        result = await waiting([task], task.result(), timeout_ms=timeout_ms)
+    except (TaskError, TooLong) as error:
         if as_json:
-            output.document(ended.record)
+            record = error.record if isinstance(error, TaskError) else (await task.refresh()).record
+            output.document(record)
         raise
     if as_json:
         output.document(task.record)

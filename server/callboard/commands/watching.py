@@ -1,4 +1,7 @@
-"""Tasks shown live: bars on a terminal, lines elsewhere, JSON lines for programs."""
+"""Tasks shown live: bars on a terminal, lines elsewhere, JSON lines for programs.
+
+Why they wait goes to stderr, or above the bars.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any, Protocol
 import click
 
 from callboard.commands import output
+from callboard.commands.waiting import to_stderr, waiting
 from callboard_scheduler.client.async_task import AsyncTask
 from callboard_scheduler.client.updates import (
     Ended,
@@ -27,17 +31,30 @@ class Screen(Protocol):
     def show(self, task: AsyncTask, update: Update) -> None:
         """Show an update."""
 
+    def note(self, text: str) -> None:
+        """Show what is no update."""
 
-async def watch(tasks: Sequence[AsyncTask], *, as_json: bool) -> int:
-    """Show what happens to tasks until they have ended, and return how many did not succeed."""
+
+async def watch(tasks: Sequence[AsyncTask], *, as_json: bool, timeout_ms: int | None) -> int:
+    """Show what happens to tasks until they have ended, and return how many did not succeed.
+
+    Raises:
+        TooLong: they have not ended in ``timeout_ms``.
+    """
+    with _screen(tasks, as_json) as screen:
+        following = _follow_all(tasks, screen)
+        states = await waiting(tasks, following, say=screen.note, timeout_ms=timeout_ms)
+    return sum(state != "succeeded" for state in states)
+
+
+async def _follow_all(tasks: Sequence[AsyncTask], screen: Screen) -> list[str]:
     try:
-        with _screen(tasks, as_json) as screen:
-            async with asyncio.TaskGroup() as group:
-                watching = [group.create_task(_follow(task, screen)) for task in tasks]
+        async with asyncio.TaskGroup() as group:
+            following = [group.create_task(_follow(task, screen)) for task in tasks]
     except ExceptionGroup as errors:
         # One is enough to stop all, and to say so.
         raise errors.exceptions[0] from None
-    return sum(each.result() != "succeeded" for each in watching)
+    return [each.result() for each in following]
 
 
 async def _follow(task: AsyncTask, screen: Screen) -> str:
@@ -63,10 +80,16 @@ class _Lines:
     def show(self, task: AsyncTask, update: Update) -> None:
         click.echo(f"{task.id} {output.printable(text_of(update))}")
 
+    def note(self, text: str) -> None:
+        to_stderr(text)
+
 
 class _JsonLines:
     def show(self, task: AsyncTask, update: Update) -> None:
         output.line_of_json({"id": task.id, **json_of(update)})
+
+    def note(self, text: str) -> None:
+        to_stderr(text)
 
 
 def text_of(update: Update) -> str:
