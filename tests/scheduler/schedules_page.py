@@ -34,4 +34,9 @@ def missed() -> Iterator[tuple[str, dict[Misfire, str]]]:
 
 def bodies() -> list[str]:
     """The JSON bodies."""
-    return re.findall(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    return blocks("json")
+
+
+def blocks(language: str) -> list[str]:
+    """What stands in the page's blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
