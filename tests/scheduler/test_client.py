@@ -232,6 +232,20 @@ async def test_what_is_not_there_is_told_from_a_scheduler_that_is_not_there(
         assert str(caught.value).startswith(f"no scheduler at {at}: {said}")
 
 
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(200, "expected a JSON object, got 'hello'"), (301, ""), (501, "<!DOCTYPE HTML>\n<html>")],
+)
+def test_an_answer_that_no_scheduler_gives_is_nobodys(status: int, text: str) -> None:
+    assert isinstance(from_api(ApiError(status, text), AT), NoScheduler)
+
+
+def test_a_page_from_a_proxy_whose_scheduler_is_away_is_worth_another_try() -> None:
+    away = from_api(ApiError(503, "<html>\n503 Service Unavailable"), AT)
+    assert isinstance(away, Unavailable)
+    assert "HTTP status 503 and a page" in str(away)
+
+
 async def test_a_wrong_secret_is_the_first_thing_that_is_said(scheduler: FakeScheduler) -> None:
     async with AsyncClient(scheduler.url.replace(SECRET, "wrong-one"), clock=lambda: NOW) as client:
         with pytest.raises(

@@ -7,7 +7,7 @@
     +-- Refused              the scheduler answered, and said no
     |   +-- Unauthorized     401: the key or the secret is not the app's, or the clock is wrong
     |   +-- NotFound         404: no such task or schedule
-    |   +-- NoScheduler      404: nobody there knows of tasks, or not of this app
+    |   +-- NoScheduler      nobody there knows of tasks, or not of this app
     |   +-- Conflict         409: the task is finished, or its unique key is taken
     |   +-- BacklogFull      429: come again in ``retry_after_seconds``
     |   +-- Unavailable      503: the scheduler cannot store anything at the moment
@@ -175,9 +175,17 @@ def from_api(error: ApiError, at: str) -> Unreachable | Refused:
         return Unreachable(error.text)
     if error.status == 429:
         return BacklogFull(429, error.text, error.retry_after_seconds)
-    if error.status == 404 and not error.text.startswith(_MISSING):
-        return NoScheduler(404, error.text, at)
+    if _is_foreign(error.status, error.text):
+        return NoScheduler(error.status, error.text, at)
     return _REFUSALS.get(error.status, Refused)(error.status, error.text)
+
+
+def _is_foreign(status: int, text: str) -> bool:
+    """Return whether no scheduler of this app would answer so."""
+    if status == 404:
+        return not text.startswith(_MISSING)
+    # A page is a proxy's or another server's; behind a 503 the scheduler may be back soon.
+    return status < 400 or (text.startswith("<") and status != 503)
 
 
 def result_of(record: Mapping[str, Any]) -> Any:
