@@ -186,6 +186,15 @@ async def test_an_endpoint_that_says_no_ends_the_worker_with_its_words() -> None
         assert isinstance(caught.value.__cause__, SubscriptionError)
 
 
+async def test_whoever_has_the_wrong_secret_is_asked_first_whether_it_is_right() -> None:
+    async with scripted_scheduler() as scheduler:
+        url = scheduler.url.replace("secret", "wrong")
+        for foreign in (False, True):
+            with pytest.raises(WorkerRefused) as caught:
+                await asyncio.wait_for(quiet_worker().serve(url, foreign=foreign), PATIENCE_SECONDS)
+            assert caught.value.reason.startswith("is the secret of app key 'key' right?")
+
+
 # Large values
 
 

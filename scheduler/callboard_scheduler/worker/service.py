@@ -108,10 +108,10 @@ class Service:
             return f"{self.auth_endpoint} decides: is the token for this worker, and still valid?"
         if own and not self.foreign:
             return (
-                "are key and secret right, and does a scheduler run there? "
-                "On a service that is not Callboard's, say that it is foreign"
+                f"is the secret of app key {self.key!r} right? If it is, no scheduler runs there, "
+                "or the service is not Callboard's, and the worker must be told that it is foreign"
             )
-        return "are key and secret right?"
+        return f"is the secret of app key {self.key!r} right?"
 
     def greeting_token(
         self, worker_id: str, namespace: str, clock: Callable[[], float]

@@ -67,7 +67,8 @@ async def keep_subscribed(
             return
         except SubscriptionError as error:
             if not _may_pass(error):
-                raise WorkerRefused(f"{error} ({hint})") from error
+                # What the service says is for whoever signs by hand.
+                raise WorkerRefused(f"{hint} ({error})") from error
             logger.warning("%s; trying on", error)
         await asyncio.sleep(pauses.delay(RetryAdvice.BACK_OFF, loop.time() - began_at))
 
