@@ -5,22 +5,24 @@
 2. Until the term itself is on the disk nothing is sent to a worker at all: a fence of a term that
    is forgotten with a crash could be given out again.
 3. When the store fails, those who wait are told, submits are refused and forgotten, nothing new
-   is given out and leases stand still. What was decided meanwhile is written as soon as it can be,
-   and then whoever watches is told.
-4. A loop that was held up by more than a second, or a store that takes longer, counts as
+   is given out and leases stand still. What was decided meanwhile is written as soon as it can be
+   (:mod:`unstored`), and then whoever watches is told.
+4. A change that can never be stored is refused to whoever asked for it, and nobody else.
+5. A loop that was held up by more than a second, or a store that takes longer, counts as
    deafness: nobody's lease runs out because the scheduler could not listen.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from callboard_scheduler.clock import Clock
 from callboard_scheduler.core import Core, Instant, Turn, actions, events, step
+from callboard_scheduler.core.model import summary
+from callboard_scheduler.engine.unstored import Unstored
 from callboard_scheduler.errors import SchedulerError, StoreUnavailable
 from callboard_scheduler.stores import (
     AttemptSaved,
@@ -28,6 +30,7 @@ from callboard_scheduler.stores import (
     Store,
     StoreError,
     TaskSaved,
+    TermTaken,
     UnfitChange,
 )
 
@@ -69,19 +72,19 @@ class Driver:
         self._timer_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self._watched_at = clock.mono_ms()
-        #: Whether the term is on the disk, and what is to be written with the first change.
+        #: Whether the term is on the disk, and with which write it gets there.
         self._term_kept = False
+        self._term_no = 0
+        #: What is to be written with the first change.
         self._first: list[Change] = []
-        #: When each write began that is not on the disk yet.
-        self._writes: list[int] = []
-        #: Changes that the store did not take.
-        self._unstored: list[Change] = []
-        #: Why not, as it said last.
+        self._unstored = Unstored()
+        #: Why the store does not take changes, as it said last.
         self._fault = ""
         #: What watchers are to be told once it has.
         self._unsaid: list[actions.Announce] = []
         self._retry: asyncio.TimerHandle | None = None
         self._deaf_for: set[str] = set()
+        self._deaf_until = clock.mono_ms()
         self.stopped = False
 
     @property
@@ -117,11 +120,12 @@ class Driver:
 
     def happen(self, event: events.Event) -> None:
         """Let something happen."""
-        if self.stopped:
-            return
+        if not self.stopped:
+            self._step(event)
+
+    def _step(self, event: events.Event) -> None:
         now = self.instant()
-        if now.mono - self._watched_at > _PATIENCE_MS + _WATCH_SECONDS * 1000:
-            self._was_held_up(now)
+        self._look_at_loop(now)
         self._carry_out(step(self.core, event, now))
         self._rearm()
 
@@ -164,8 +168,8 @@ class Driver:
         changes = turn.changes
         if changes and self._first:
             changes, self._first = [*self._first, *changes], []
-        if self._unstored:
-            self._unstored += changes
+        if self.core.suspended:
+            self._unstored.add(changes)
             self._refuse(gated, self._fault)
         elif gated and not changes and self._first:
             # Nothing was ever written, so there is nothing to wait for.
@@ -174,6 +178,7 @@ class Driver:
         elif gated:
             self._write(changes, gated)
         elif changes:
+            self._note_term(self._unstored.pass_by(changes), changes)
             self._store.write(changes)
 
     def _do(self, action: actions.Action) -> None:
@@ -191,44 +196,70 @@ class Driver:
     # The store
 
     def _write(self, changes: Sequence[Change], gated: Sequence[actions.Action]) -> None:
-        began = self._clock.mono_ms()
-        self._writes.append(began)
+        no = self._unstored.begin(changes, self._clock.mono_ms())
+        self._note_term(no, changes)
 
         def committed(error: StoreError | None) -> None:
-            self._writes.remove(began)
+            self._unstored.end(no)
             if self.stopped:
                 return
+            if error is None and self.core.suspended:
+                # What it was decided upon is not on the disk.
+                error = StoreError(self._fault)
             if error is not None:
-                self._not_stored(changes, gated, error)
-                return
-            self._term_kept = True
-            self._hear_again("store")
-            for action in gated:
-                self._do(action)
+                self._not_stored(no, changes, gated, error)
+            elif not self._term_kept:
+                self._term_kept = no >= self._term_no
+            oldest = self._unstored.oldest
+            if oldest is None or self._clock.mono_ms() - oldest <= _PATIENCE_MS:
+                self._hear_again("store")
+            if error is None:
+                for action in gated:
+                    self._do(action)
 
         self._store.write(changes, committed)
 
+    def _note_term(self, no: int, changes: Sequence[Change]) -> None:
+        if not self._term_kept and any(isinstance(change, TermTaken) for change in changes):
+            self._term_no = no
+
     def _not_stored(
-        self, changes: Sequence[Change], gated: Sequence[actions.Action], error: StoreError
+        self,
+        no: int,
+        changes: Sequence[Change],
+        gated: Sequence[actions.Action],
+        error: StoreError,
     ) -> None:
         if isinstance(error, UnfitChange):
-            # It never will: whoever asked is told, and the others go on.
-            logger.error("a change cannot be stored app=%s: %s", self.core.app, error)
-            self._refuse(gated, str(error))
+            self._never_stored(no, changes, gated, error)
             return
-        if not self._unstored:
-            logger.error("the store failed app=%s: %s", self.core.app, error)
         self._fault = str(error)
-        self._unstored += changes
-        self._refuse(gated, self._fault)
+        self._unstored.fail(no, changes)
         if not self.core.suspended:
+            logger.error("the store failed app=%s: %s", self.core.app, error)
             self._step(events.Suspend(True))
             self._be_deaf("failure", self._clock.mono_ms())
+        self._refuse(gated, self._fault)
         if self._retry is None:
             self._retry = self._loop.call_later(_RETRY_SECONDS, self._store_again)
 
-    def _refuse(self, gated: Sequence[actions.Action], reason: str) -> None:
-        """Tell those who wait, and forget the tasks that they were refused."""
+    def _never_stored(
+        self,
+        no: int,
+        changes: Sequence[Change],
+        gated: Sequence[actions.Action],
+        error: StoreError,
+    ) -> None:
+        """Refuse what waits for changes that no store takes; write what else is among them."""
+        logger.error("a change cannot be stored app=%s: %s", self.core.app, error)
+        refused = self._refuse(gated, str(error))
+        if len(changes) > 1:
+            others = [change for change in changes if _task_of(change) not in refused]
+            for change in self._unstored.last_copies(no, others):
+                self._write([change], ())
+
+    def _refuse(self, gated: Sequence[actions.Action], reason: str) -> set[str]:
+        """Tell those who wait, and forget the tasks that they were refused; return these."""
         forgotten: set[str] = set()
         for action in gated:
             if isinstance(action, actions.Answer):
@@ -236,48 +267,60 @@ class Driver:
                 future = self._waiting.get(action.ticket)
                 if future is not None and not future.done():
                     future.set_exception(StoreUnavailable(reason))
-            elif isinstance(action, actions.Announce):
+            elif isinstance(action, actions.Announce) and self.core.suspended:
                 self._unsaid.append(action)
         if forgotten:
+            self._unstored.forget(forgotten)
             self._step(events.Revoked(tuple(forgotten)))
-            self._unstored = [
-                change for change in self._unstored if _task_of(change) not in forgotten
-            ] or self._unstored[:0]
             self._unsaid = [each for each in self._unsaid if each.task not in forgotten]
+        return forgotten
 
     def _store_again(self) -> None:
         self._retry = None
-        changes, self._unstored = [self._as_it_is(each) for each in self._unstored], []
+        changes = self._unstored.take()
 
         def committed(error: StoreError | None) -> None:
             if self.stopped:
                 return
-            if error is not None:
+            if isinstance(error, UnfitChange):
+                # One of them: each is tried for itself, and those that fail are left out.
+                for change in changes:
+                    self._store_alone(change)
+                self._store_again()
+            elif error is not None:
                 self._fault = str(error)
-                self._unstored = [*changes, *self._unstored]
+                self._unstored.put_back(changes)
                 self._retry = self._loop.call_later(_RETRY_SECONDS, self._store_again)
-                return
-            logger.info("the store takes changes again app=%s", self.core.app)
-            self._term_kept = True
-            unsaid, self._unsaid = self._unsaid, []
-            for announcement in unsaid:
-                self._do(announcement)
-            self._hear_again("failure")
-            self._step(events.Suspend(False))
+            elif self._unstored:
+                self._store_again()
+            else:
+                self._recovered()
 
-        self._store.write(changes, committed)
+        # Whatever there is to write: to write nothing proves nothing.
+        self._store.write([TermTaken(self.core.app, self.core.term), *changes], committed)
 
-    def _as_it_is(self, change: Change) -> Change:
-        """Return a change with its task as that is by now.
+    def _store_alone(self, change: Change) -> None:
+        def committed(error: StoreError | None) -> None:
+            if isinstance(error, UnfitChange):
+                logger.error("a change cannot be stored app=%s: %s", self.core.app, error)
+            elif error is not None:
+                self._unstored.put_back([change])
 
-        What nobody waited for may have been kept meanwhile, and must not be put back.
-        """
-        task = self.core.tasks.get(change.task.id) if isinstance(change, TaskSaved) else None
-        return change if task is None else TaskSaved(self.core.app, copy.copy(task), True)
+        self._store.write([change], committed)
 
-    def _step(self, event: events.Event) -> None:
-        self._carry_out(step(self.core, event, self.instant()))
-        self._rearm()
+    def _recovered(self) -> None:
+        logger.info("the store takes changes again app=%s", self.core.app)
+        self._term_kept = True
+        self._unstored.recovered()
+        unsaid, self._unsaid = self._unsaid, []
+        for announcement in unsaid:
+            task = self.core.tasks.get(announcement.task)
+            if task is not None and announcement.event == "state":
+                # Its later states may have been told already.
+                announcement.data.update(summary(task))
+            self._effects.announce(announcement)
+        self._step(events.Suspend(False))
+        self._hear_again("failure")
 
     # Time
 
@@ -299,20 +342,23 @@ class Driver:
         self.happen(events.Tick())
 
     def _watch_on(self) -> None:
-        now = self._clock.mono_ms()
-        if now - self._watched_at > _PATIENCE_MS + _WATCH_SECONDS * 1000:
-            self._was_held_up(self.instant())
-        self._watched_at = now
-        if self._writes and now - self._writes[0] > _PATIENCE_MS:
-            self._be_deaf("store", self._writes[0])
+        now = self.instant()
+        self._look_at_loop(now)
+        self._watched_at = now.mono
+        oldest = self._unstored.oldest
+        if oldest is not None and now.mono - oldest > _PATIENCE_MS:
+            self._be_deaf("store", oldest)
+        # The wall clock may have been set, or the machine have slept.
+        self._rearm()
         self._watch = self._loop.call_later(_WATCH_SECONDS, self._watch_on)
 
-    def _was_held_up(self, now: Instant) -> None:
-        """The loop stood still since the last look: nobody could be heard meanwhile."""
-        logger.warning(
-            "the loop was held up ms=%d app=%s", now.mono - self._watched_at, self.core.app
-        )
-        since, self._watched_at = self._watched_at, now.mono
+    def _look_at_loop(self, now: Instant) -> None:
+        """If the loop stood still since the last look, nobody could be heard meanwhile."""
+        since = self._watched_at
+        if now.mono - since <= _PATIENCE_MS + _WATCH_SECONDS * 1000:
+            return
+        logger.warning("the loop was held up ms=%d app=%s", now.mono - since, self.core.app)
+        self._watched_at = now.mono
         if not self._deaf_for:
             self._be_deaf("loop", since)
             self._hear_again("loop")
@@ -326,14 +372,17 @@ class Driver:
         self._hear_again("transport")
 
     def _be_deaf(self, why: str, since: int) -> None:
-        if not self._deaf_for:
-            self._step(events.Deaf(since))
+        first = not self._deaf_for
         self._deaf_for.add(why)
+        if first:
+            # What was deafness already is not counted twice.
+            self._step(events.Deaf(max(since, self._deaf_until)))
 
     def _hear_again(self, why: str) -> None:
         if why in self._deaf_for:
             self._deaf_for.discard(why)
             if not self._deaf_for:
+                self._deaf_until = self._clock.mono_ms()
                 self._step(events.Hearing())
 
 
