@@ -18,8 +18,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from callboard.cli import main
-from callboard.commands import output
-from callboard_scheduler import tokens
+from callboard.commands import output, schedules
+from callboard_scheduler import queries, tokens
 from callboard_scheduler.client.loop_thread import LoopThread
 from support.fake_scheduler import KEY, SECRET, FakeScheduler, Refusal
 
@@ -433,6 +433,37 @@ class TestSchedules:
         assert runs == {"id": "nightly", "runs": [1_900_000_000_000]}
         assert succeed("schedules", "delete", "nightly") == "nightly deleted\n"
         assert run("schedules", "delete", "nightly").exit_code == 3
+
+    def test_times_are_those_of_the_schedules_zone(
+        self, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_ms = 1_900_000_000_000
+        at(scheduler).schedules["s"] = {
+            **{"id": "s", "paused": False, "cron": "46 2 * * *", "timezone": "Asia/Tokyo"},
+            **{"text": "At 02:46", "next_runs": [at_ms], "last_at": at_ms - 86_400_000},
+        }
+        at(scheduler).schedules["e"] = {"id": "e", "paused": False, "every_ms": 5_000}
+        with monkeypatch.context() as changed:
+            changed.setenv("TZ", "America/New_York")
+            time.tzset()
+            shown = succeed("schedules", "show", "s")
+            cron = succeed("schedules", "preview", "s", "--count", "1")
+            every = succeed("schedules", "preview", "e", "--count", "1")
+            at(scheduler).schedules["s"]["timezone"] = "Atlantis/Old_Town"
+            unknown = succeed("schedules", "preview", "s", "--count", "1")
+        time.tzset()
+        assert cron == "2030-03-18 02:46:40.000+09:00\n"
+        assert every == unknown == "2030-03-17 13:46:40.000-04:00\n"
+        assert re.search(r"^text +At 02:46$", shown, re.MULTILINE)
+        assert re.search(r"^next +2030-03-18 02:46:40.000\+09:00$", shown, re.MULTILINE)
+        assert re.search(r"^last +2030-03-17 02:46:40.000\+09:00$", shown, re.MULTILINE)
+
+    def test_a_count_that_the_api_would_refuse_is_wrong_usage(self, scheduler: Scheduler) -> None:
+        assert schedules.MOST_PREVIEWED == queries.MAX_PREVIEWED
+        result = run("schedules", "preview", "s", "--count", "1001")
+        assert result.exit_code == 2
+        assert "--count" in result.stderr
+        assert not at(scheduler).seen
 
     def test_an_event_is_scheduled(self, scheduler: Scheduler) -> None:
         succeed(

@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
 import click
@@ -127,16 +127,25 @@ def value(value: object) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-def moment(at_ms: int | None) -> str:
-    """Return a time as people here write it, with its zone; the empty string for none."""
+def moment(at_ms: int | None, zone: str | None = None) -> str:
+    """Return a time with its zone, the one named or else the machine's; empty for no time."""
     if not at_ms:
         return ""
     seconds, ms = divmod(at_ms, 1000)
     at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=ms * 1000)
     # The last hours of the last year are in no calendar east of Greenwich.
     with suppress(OverflowError, ValueError):
-        at = at.astimezone()
+        at = at.astimezone(_zone(zone))
     return at.isoformat(sep=" ", timespec="milliseconds")
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    # The scheduler's machine may know zones that this one does not; an offset is shown anyhow.
+    with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo(name) if name else None
+    return None
 
 
 def span(ms: float) -> str:

@@ -15,6 +15,8 @@ from callboard_client.clock import unix_time
 if TYPE_CHECKING:
     from callboard_scheduler.client.async_client import AsyncClient
 
+#: What one call of the API takes.
+MOST_PREVIEWED: Final = 1_000
 _HEADS: Final = ("ID", "WHEN", "WHAT", "PAUSED", "NEXT", "LAST")
 
 
@@ -169,20 +171,25 @@ def resume(schedule_id: str, as_json: bool, url: str) -> None:
 @schedules.command(epilog=EXIT_STATUS)
 @click.argument("schedule_id", metavar="ID")
 @click.option(
-    "--count", type=click.IntRange(min=1), default=10, show_default=True, help="How many times."
+    "--count",
+    type=click.IntRange(1, MOST_PREVIEWED),
+    default=10,
+    show_default=True,
+    help="How many times.",
 )
 @json_option
 @url_option
 def preview(schedule_id: str, count: int, as_json: bool, url: str) -> None:
-    """Say when a schedule fires next, as times of this machine's zone."""
+    """Say when a schedule fires next, as times of its zone, or of this machine's without one."""
 
     async def work(client: AsyncClient) -> None:
+        zone = None if as_json else _zone(await client.schedules.get(schedule_id))
         runs = await client.schedules.preview(schedule_id, count)
         if as_json:
             output.document({"id": schedule_id, "runs": runs})
         else:
             for at_ms in runs:
-                click.echo(output.moment(at_ms))
+                click.echo(output.moment(at_ms, zone))
 
     call(url, work)
 
@@ -211,17 +218,24 @@ def _show(schedule: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         output.document(schedule)
         return
+    zone = _zone(schedule)
     names = ("misfire", "overlap", "jitter_ms", "task", "event", "rev", "last_task")
     output.details(
         [
             ("id", schedule["id"]),
             ("when", _when(schedule)),
+            ("text", schedule.get("text") or ""),
             ("paused", "yes" if schedule["paused"] else "no"),
             *((name, output.value(schedule.get(name))) for name in names),
-            ("last", output.moment(schedule.get("last_at"))),
-            *(("next", output.moment(at_ms)) for at_ms in schedule.get("next_runs", ())),
+            ("last", output.moment(schedule.get("last_at"), zone)),
+            *(("next", output.moment(at_ms, zone)) for at_ms in schedule.get("next_runs", ())),
         ]
     )
+
+
+def _zone(schedule: Mapping[str, Any]) -> str | None:
+    """Return the zone that a schedule's times are meant in, None for any."""
+    return (schedule.get("timezone") or "UTC") if schedule.get("cron") else None
 
 
 def _when(schedule: Mapping[str, Any]) -> str:
