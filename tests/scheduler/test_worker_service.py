@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +12,12 @@ import msgspec
 import pytest
 
 from callboard_client import Client, SecretAuthorizer, SubscriptionError
+from callboard_client.signed_request import Credentials
 from callboard_protocol import signatures
 from callboard_protocol.reserved import worker_key
 from callboard_scheduler import Worker, WorkerRefused, tokens, wire
 from callboard_scheduler.errors import BadToken
+from callboard_scheduler.worker.app_check import check_app
 from callboard_scheduler.worker.service import Service
 from callboard_server.background import BackgroundServer
 from callboard_server.extensions import Page
@@ -143,6 +147,20 @@ class Endpoint:
         return Page("/sched/auth", ("POST",), 16_384, self.answer)
 
 
+async def asked_for_the_app() -> None:
+    """Wait until the thread that asks for the app has ended; this loop has to answer it."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (asking := [t for t in alive() if t.name == "callboard-app"]):
+            await asyncio.sleep(0)
+    for thread in asking:
+        await asyncio.to_thread(thread.join, PATIENCE_SECONDS)
+
+
+def alive() -> list[threading.Thread]:
+    """Return the threads that have begun; others cannot be joined."""
+    return [thread for thread in threading.enumerate() if thread.is_alive()]
+
+
 def quiet_worker(**options: Any) -> Worker:
     worker = Worker(**{"id": "w1", **options})
     worker.task("work")(lambda: None)
@@ -193,6 +211,49 @@ async def test_whoever_has_the_wrong_secret_is_asked_first_whether_it_is_right()
             with pytest.raises(WorkerRefused) as caught:
                 await asyncio.wait_for(quiet_worker().serve(url, foreign=foreign), PATIENCE_SECONDS)
             assert caught.value.reason.startswith("is the secret of app key 'key' right?")
+
+
+async def test_a_url_that_names_another_app_than_the_key_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with scripted_scheduler() as scheduler:
+        right = scheduler.url
+        for url, faults in ((right.replace("/apps/1", "/apps/2"), 1), (right, 0)):
+            caplog.clear()
+            worker = quiet_worker()
+            serving = asyncio.create_task(worker.serve(url))
+            await scheduler.hear(wire.Hello)
+            await asked_for_the_app()
+            said = [each for each in caplog.records if each.name == "callboard_scheduler.worker"]
+            assert len(said) == faults
+            worker.drain(0.0)
+            await asyncio.wait_for(serving, PATIENCE_SECONDS)
+            if faults:
+                text = said[0].getMessage()
+                assert "names app '2', but " in text
+                assert "404, Unknown app_id: '2'" in text
+                assert "it serves the app of key 'key'" in text
+                assert "secret" not in text
+
+
+async def test_an_address_that_takes_nothing_but_websockets_is_no_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def hang_up() -> None:
+            connection, _ = listener.accept()
+            connection.close()
+
+        answering = threading.Thread(target=hang_up)
+        answering.start()
+        credentials = Credentials(f"http://127.0.0.1:{port}", "1", "key", "secret")
+        asking = check_app(credentials, WORKER, lambda: NOW)
+        for thread in (asking, answering):
+            await asyncio.to_thread(thread.join, PATIENCE_SECONDS)
+            assert not thread.is_alive()
+    assert caplog.records == []
 
 
 # Large values

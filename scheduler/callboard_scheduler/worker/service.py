@@ -38,7 +38,8 @@ class Service:
     path: str
     key: str
     foreign: bool = False
-    secret: str | None = field(default=None, repr=False)
+    #: Who the worker is to the service, if it has the secret.
+    credentials: Credentials | None = None
     token: str | None = field(default=None, repr=False)
     auth_endpoint: str = ""
 
@@ -61,10 +62,10 @@ class Service:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"the URL of a service must name a scheme and a host: {_EXPECTED}")
-        secret = None
+        credentials = None
         if token is None and auth_endpoint is None:
             credentials = Credentials.from_url(url)
-            base, key, secret = credentials.base, credentials.key, credentials.secret
+            base, key = credentials.base, credentials.key
         else:
             prefix = parts.path.partition("/apps/")[0].rstrip("/")
             base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{prefix}"
@@ -81,10 +82,15 @@ class Service:
             urlsplit(base).path,
             key,
             foreign,
-            secret,
+            credentials,
             token,
             auth_endpoint or f"{base}/sched/auth",
         )
+
+    @property
+    def secret(self) -> str | None:
+        """The app's secret, None for a worker that has a token."""
+        return None if self.credentials is None else self.credentials.secret
 
     def authorizer(self, member: Mapping[str, object]) -> Authorizer:
         """Return what signs subscriptions; ``member`` is the worker as its pool sees it."""

@@ -19,6 +19,7 @@ from callboard_protocol import __version__
 from callboard_scheduler import names
 from callboard_scheduler.records import DEFAULT_NAMESPACE, DEFAULT_QUEUE
 from callboard_scheduler.wire import Hello
+from callboard_scheduler.worker.app_check import check_app
 from callboard_scheduler.worker.errors import NoTasks
 from callboard_scheduler.worker.handlers import Handlers
 from callboard_scheduler.worker.link import Link
@@ -249,7 +250,13 @@ class Worker:
         channels = [options.channel(worker_id)]
         if service.foreign:
             channels.append(names.pool_channel(options.namespace, options.pool))
-        ready = None if on_ready is None else _Once(on_ready, worker_id, loop)
+
+        def first_welcomed() -> None:
+            if service.credentials is not None:
+                check_app(service.credentials, channels[0], unix_time)
+            if on_ready is not None:
+                loop.call_soon_threadsafe(on_ready, worker_id)
+
         return Link(
             service,
             hello,
@@ -258,21 +265,17 @@ class Worker:
             jitter=_jitter,
             token=service.greeting_token(worker_id, options.namespace, unix_time),
             loop_needed=self._handlers.need_loop,
-            welcomed=ready or (lambda: None),
+            welcomed=_Once(first_welcomed),
         )
 
 
 class _Once:
-    """Calls back on the user's loop, the first time only."""
+    """Calls back the first time only."""
 
-    def __init__(
-        self, callback: Callable[[str], object], worker_id: str, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self._callback: Callable[[str], object] | None = callback
-        self._worker_id = worker_id
-        self._loop = loop
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self._callback: Callable[[], object] | None = callback
 
     def __call__(self) -> None:
         callback, self._callback = self._callback, None
         if callback is not None:
-            self._loop.call_soon_threadsafe(callback, self._worker_id)
+            callback()
