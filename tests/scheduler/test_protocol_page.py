@@ -147,6 +147,8 @@ def test_the_figures_of_the_page_are_those_of_the_code() -> None:
     assert f"Arguments of more than {OWN.inline_bytes // 1024} KiB" in text
     assert f"more than {MAX_BLOB_BYTES // 1024**2} MiB" in text
     assert f"for {GIVE_UP} of `lease_ms`" in text
+    assert OWN.sends == 3
+    assert f"it comes three times, {OWN.accept_ms / 1000} s apart" in text
     assert f"`within_ms`, {STOP_MS:,} otherwise" in text
     whys = re.findall(r"`(\w+)`", section("`revoke`").split("| `why` |")[1].splitlines()[0])
     assert set(whys) == {reason.value for reason in StopReason}
@@ -236,8 +238,8 @@ async def test_the_conversation_takes_place() -> None:
         played.learn(json.loads(answer), exchange(server.port, token, played.real(form)))
         played.play(greeting)
         async with ApiClient(URL.replace("6001", str(server.port))) as api:
-            task = {"name": "add", "args": {"a": 1, "b": 2}, "queue": "edge"}
-            task = await api.post("/tasks", task)
+            body = {"name": "add", "args": {"a": 1, "b": 2}, "queue": "edge"}
+            task = await api.post("/tasks", body)
             for lines in talk:
                 played.play(lines)
             task = await api.get(f"/tasks/{task['id']}")
