@@ -132,7 +132,11 @@ def test_a_question_that_fails_does_not_end_the_waiting(scheduler: Scheduler) ->
 
 
 class TestAnEndOfTheWaiting:
-    def test_is_a_status_of_its_own_and_says_why(self, scheduler: Scheduler) -> None:
+    def test_is_a_status_of_its_own_and_says_why(
+        self, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Nothing was said before.
+        monkeypatch.setattr(waiting, "FIRST_SECONDS", 3600.0)
         result = run("tasks", "submit", "thumbnail", "--wait", "--wait-timeout", "50ms")
         assert (result.exit_code, result.stdout) == (5, "")
         assert result.stderr.splitlines() == [
