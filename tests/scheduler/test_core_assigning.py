@@ -263,17 +263,17 @@ def test_a_task_that_was_let_go_and_cancelled_makes_room_for_the_next(world: Wor
 
 
 def test_one_that_was_let_go_does_not_hold_back_a_better_one(world: World) -> None:
-    """Both wait for the same worker; the better one came while the limit was full again."""
+    """All wait for the same worker; the best one came while the limit was full again."""
     first = world.worker("first")
     holder = world.submit(limit_key="db")
     late = Target(worker="late")
-    plain = world.submit(limit_key="db", target=late)
+    plain = [world.submit(limit_key="db", target=late) for _ in range(2)]
     first.succeeds(holder)
     again = world.submit(limit_key="db", target=Target(worker="first"))
     urgent = world.submit(limit_key="db", target=late, priority=9)
     first.succeeds(again)
     assert world.worker("late").tasks() == [urgent]
-    assert world.state(plain) == "ready"
+    assert world.states(*plain) == ["ready", "ready"]
 
 
 def test_a_higher_limit_lets_a_task_go_that_was_set_aside(world: World) -> None:

@@ -428,3 +428,13 @@ def test_a_late_result_does_not_undo_a_cancel(world: World) -> None:
     old.hello(run=[], cap=0)
     old.succeeds(task)
     assert (world.state(task), old.done()) == ("cancelled", ["stale"])
+
+
+def test_a_late_result_does_not_undo_a_cancel_of_the_next_worker_s(world: World) -> None:
+    task, old = lost(world)
+    new = world.worker("new")
+    assert new.tasks() == [task]
+    world.cancel(task)
+    old.hello(run=[], cap=0)
+    old.succeeds(task)
+    assert (world.state(task), old.done()) == ("stopping", ["stale"])

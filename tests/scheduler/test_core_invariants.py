@@ -6,7 +6,7 @@ only the beginning of what was not synced; the wall clock jumps; nobody can be h
 step the books are checked (:mod:`core_books`) and so is what has been seen (:mod:`core_witness`).
 At the end the network heals, and everything has to come to an end.
 
-``CALLBOARD_TEST_EXAMPLES`` is how many of these lives are tried, 60 if it is not set.
+``CALLBOARD_TEST_EXAMPLES`` is how many of these lives are tried, 120 if it is not set.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from scheduler.core_witness import APP, Witness
 BEGINNING = 1_700_000_000_000
 WORKERS = ("w0", "w1", "w2")
 QUEUES = ("a", "b")
-LIVES = int(os.environ.get("CALLBOARD_TEST_EXAMPLES", "60"))
+LIVES = int(os.environ.get("CALLBOARD_TEST_EXAMPLES", "120"))
 
 
 class Crash(Exception):
@@ -613,7 +613,7 @@ _LIVE = {State.BLOCKED, State.SCHEDULED, State.READY, State.ASSIGNED, State.RUNN
 TestLives = pytest.mark.timeout(900)(Lives.TestCase)
 TestLives.settings = settings(
     max_examples=LIVES,
-    stateful_step_count=50 if LIVES <= 60 else 120,
+    stateful_step_count=50 if LIVES <= 120 else 100,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

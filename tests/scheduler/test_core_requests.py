@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from callboard_scheduler import wire
-from callboard_scheduler.core import events, step
+from callboard_scheduler.core import actions, events, step
 from callboard_scheduler.errors import BacklogFull, BadField, Conflict, NoSuchTask
 from callboard_scheduler.records import OnConflict, Raw, Retry, Target
 from callboard_scheduler.states import State
@@ -74,6 +75,23 @@ def test_of_a_batch_all_are_taken_or_none(world: World) -> None:
     with pytest.raises(BadField, match=r"batch\[1\].after"):
         world.submit_all([world.new(), world.new(after=("nobody",))])
     assert world.core.tasks == {}
+
+
+def test_every_answer_that_says_yes_waits_for_the_disk(world: World) -> None:
+    gone, task = world.submit(), world.submit()
+    yes: list[Callable[[], object]] = [
+        lambda: world.cancel(gone),
+        lambda: world.requeue(gone),
+        lambda: world.update(task, priority=1),
+        lambda: world.move(task, "w1"),
+        lambda: world.pause(),
+        lambda: world.put(every_ms=1_000),
+        lambda: world.drop(),
+    ]
+    for ask in yes:
+        ask()
+        (answer,) = [each for each in world.turn.actions if isinstance(each, actions.Answer)]
+        assert answer.after_commit
 
 
 # start_by

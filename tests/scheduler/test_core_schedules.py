@@ -79,6 +79,16 @@ def test_after_a_restart_ticks_go_on_where_they_were(world: World) -> None:
     assert world.ticks() == [1_000, 2_000, 3_000, 4_000, 5_000]
 
 
+def test_a_tick_that_has_run_does_not_run_again_after_a_restart(world: World) -> None:
+    worker = world.worker()
+    world.put(at=BEGINNING + 1_000)
+    world.passes(1_000)
+    worker.succeeds(tick(1_000))
+    world.restart()
+    world.passes(1_000)
+    assert (world.state(tick(1_000)), world.task(tick(1_000)).attempt) == ("succeeded", 1)
+
+
 def test_a_paused_schedule_fires_nothing_and_misses_nothing(world: World) -> None:
     world.put(every_ms=1_000)
     world.put(every_ms=1_000, paused=True)

@@ -69,6 +69,11 @@ class Silent:
 def test_the_figures_of_the_page_are_those_of_the_code() -> None:
     text = " ".join(PAGE.split())
     assert f"stopped within {STOP_SECONDS} s" in text
+    spec = Spec("work")
+    assert f"({spec.retry.max_attempts} tries, " in text
+    assert (spec.retry.max_attempts, spec.max_losses) == (3, 3)
+    assert "the third failure is the last" in text
+    assert "runs again three times, and the fourth loss ends it as `WorkerLost`" in text
     assert f"after the lease, {OWN.lease_ms // 1000} s on a server" in text
     assert f"waits for it first, {OWN.grace_ms / 1000} s on a server" in text
     assert f"watchers see up to {1000 // OWN.progress_ms} a second" in text

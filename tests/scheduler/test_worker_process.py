@@ -48,6 +48,25 @@ def fork() -> int:
         os._exit(0)
     return child
 
+def fork_and_end(end: str) -> int:
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print("said by the child")
+    if end == "exit":
+        sys.exit(7)
+    if end == "raise":
+        raise ValueError("in the child")
+    return 99
+
+@worker.task("fork and end")
+def fork_in_thread(end: str) -> int:
+    return fork_and_end(end)
+
+@worker.task("fork and end on the loop")
+async def fork_on_loop(end: str) -> int:
+    return fork_and_end(end)
+
 @worker.task("start")
 def start() -> int:
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid
@@ -114,7 +133,8 @@ async def test_the_command_runs_a_modules_worker_with_other_options_if_there_are
         assert process.stdout is not None
         line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)
         assert line == (
-            b"worker w1: 9 at a time of queues a, b, tasks block, finish, fork, start, wait\n"
+            b"worker w1: 9 at a time of queues a, b, tasks block, finish, fork, fork and end, "
+            b"fork and end on the loop, start, wait\n"
         )
         process.terminate()
         assert await status_of(process) == 0
@@ -197,3 +217,46 @@ async def test_a_killed_worker_is_seen_to_go_though_its_children_live(
             os.kill(child, 0)  # alive
         finally:
             os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("name", ["fork and end", "fork and end on the loop"])
+async def test_a_child_in_which_the_function_ends_ends_too_and_reports_nothing(
+    scheduler: ScriptedScheduler, folder: Path, name: str
+) -> None:
+    async with worker_process(scheduler, folder) as process:
+        for end, status in (("return", 0), ("raise", 1), ("exit", 7)):
+            given = scheduler.assign(name, f'["{end}"]')
+            result = await scheduler.hear(wire.Result, f=given.f)
+            assert (result.ok, msgspec.json.decode(result.val or b"null")) == (True, status)
+            said = [each for each in scheduler.said_of(given) if isinstance(each, wire.Result)]
+            assert len(said) == 1
+        assert process.stdout is not None
+        await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)
+        line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)
+        assert line == b"said by the child\n"
+
+
+async def test_a_program_of_ones_own_says_that_it_works_unless_it_is_told_what_to_call(
+    scheduler: ScriptedScheduler, folder: Path
+) -> None:
+    for options, expected in (
+        ("", b"worker w1: 4 at a time of queues pictures, tasks block, "),
+        (", on_ready=lambda name: print('ready:', name, flush=True)", b"ready: w1\n"),
+    ):
+        (folder / "program.py").write_text(
+            f"from pictures import worker\nworker.change(id='w1')\n"
+            f"worker.run({scheduler.url!r}{options})\n"
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "program.py", cwd=folder, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert process.stdout is not None
+            line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)
+            assert line.startswith(expected)
+            process.terminate()
+            assert await status_of(process) == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()

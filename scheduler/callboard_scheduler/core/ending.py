@@ -211,8 +211,6 @@ def remember(core: Core, worker: Worker, task: Task, fence: int) -> None:
     assignment.heard = True
     assignment.heard_at = core.hearing
     _run(core, assignment, Trigger.REMEMBER)
-    if worker.beats:
-        watch_lease(core, assignment, core.hearing + core.profile.lease_ms)
 
 
 def _run(core: Core, assignment: Assignment, trigger: Trigger) -> None:
