@@ -7,6 +7,7 @@ present state at once, and the feeds being cache channels, so is whoever comes l
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -16,8 +17,11 @@ from callboard_scheduler import names
 from callboard_scheduler.core import Core, actions
 from callboard_scheduler.core.model import summary
 from callboard_scheduler.core.workers import WorkerState
-from callboard_scheduler.stores import StoredTask
+from callboard_scheduler.states import TERMINAL
+from callboard_scheduler.stores import StoredTask, StoreError
 from callboard_scheduler.transports import Transport
+
+logger = logging.getLogger("callboard.scheduler")
 
 #: Shortest time between two publishes of numbers.
 _NUMBERS_SECONDS: Final = 1.0
@@ -49,6 +53,7 @@ class Feeds:
         self._shown: dict[str, bytes] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._lookups: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     def announce(self, action: actions.Announce) -> None:
         """Publish an event on a task's feed, if anybody may be watching."""
@@ -58,32 +63,44 @@ class Feeds:
 
     def watching(self, channel: str) -> None:
         """Show somebody who has come what there is to see."""
+        if self._stopped:
+            return
         if channel.startswith(self._task_prefix):
             task_id = channel.removeprefix(self._task_prefix)
             lookup = asyncio.get_running_loop().create_task(self._show_task(channel, task_id))
             self._lookups.add(lookup)
             lookup.add_done_callback(self._lookups.discard)
         elif channel.startswith(self._queue_prefix) or channel == self._fleet:
-            self._shown.pop(channel, None)
-            self._show_numbers(channel)
+            if channel in self._shown:
+                # The service has kept them for whoever comes, if not for ever.
+                self._shown[channel] = b""
+            else:
+                self._show_numbers(channel)
             self._again()
 
-    def stop(self) -> None:
-        """Publish nothing more by itself."""
+    async def stop(self) -> None:
+        """Publish nothing more by itself. Safe to call twice."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for lookup in self._lookups:
             lookup.cancel()
+        await asyncio.gather(*self._lookups, return_exceptions=True)
 
     async def _show_task(self, channel: str, task_id: str) -> None:
         task = self._core.tasks.get(task_id)
         if task is None:
-            stored = await self._find(task_id)
+            try:
+                stored = await self._find(task_id)
+            except StoreError as error:
+                logger.warning("a task cannot be shown task=%r: %s", task_id[:100], error)
+                return
             if stored is None:
                 return
             task = self._core.tasks.get(task_id, stored.task)
-        event = "state" if task_id in self._core.tasks else "result"
+        # One that has ended and is not stored so is told when it is.
+        event = "result" if task.state in TERMINAL else "state"
         self._send(channel, event, {"id": task_id, **summary(task)})
 
     def _send(self, channel: str, event: str, data: dict[str, Any]) -> None:

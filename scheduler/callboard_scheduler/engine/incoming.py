@@ -69,6 +69,8 @@ class Incoming:
         self._grants: dict[tuple[str, str], WorkerGrant] = {}
         #: The same of connections that may come: a signature is good as long as its connection.
         self._offered: dict[tuple[str, str], WorkerGrant] = {}
+        #: Worker and process to the grant that its last hello was held to.
+        self._held: dict[tuple[str, str], WorkerGrant] = {}
         #: Whether one had to be forgotten that may still be used.
         self._forgetful = False
         self._faults = 0
@@ -106,11 +108,14 @@ class Incoming:
             # A process has one connection: the one that it was heard on last.
             for other in [each for each, boot in boots.items() if boot == envelope.boot]:
                 del boots[other]
+            self._held.pop((worker_id, boots.get(socket_id, "")), None)
             boots[socket_id] = envelope.boot
         for message in envelope.m:
             taken: wire.UpMessage | None = message
             if isinstance(message, wire.Hello):
-                taken = self._held_to_grant(worker_id, socket_id, message)
+                taken = self._held_to_grant(worker_id, socket_id, envelope.boot, message)
+            elif isinstance(message, wire.Capacity) and message.q is not None:
+                taken = self._within_grant(worker_id, envelope.boot, message)
             elif isinstance(message, wire.Result) and message.ref:
                 taken = self._with_value(message)
             if taken is not None:
@@ -140,6 +145,7 @@ class Incoming:
             self._boots.pop(worker_id, None)
             self._outgoing.forget(worker_id)
         if boot:
+            self._held.pop((worker_id, boot), None)
             lost = cause is Cause.DISCONNECTED
             self._driver.happen(events.Left(worker_id, boot, lost))
 
@@ -161,21 +167,33 @@ class Incoming:
         if value is not None:
             return msgspec.structs.replace(result, val=value, ref=False)
         assignment = self._driver.core.assignments.get(result.id)
-        current = assignment is not None and assignment.fence == result.f
-        return None if current else result
+        if assignment is not None and assignment.fence == result.f:
+            return None
+        # Without its value it is no late success either, and the worker hears that it is over.
+        return msgspec.structs.replace(result, ok=False, ref=False)
 
     def _held_to_grant(
-        self, worker_id: str, socket_id: str, hello: wire.Hello
+        self, worker_id: str, socket_id: str, boot: str, hello: wire.Hello
     ) -> wire.Hello | None:
         """Return the hello with what its token leaves of it, having said no to one it forbids."""
         try:
-            return self._granted_part(worker_id, socket_id, hello)
+            return self._granted_part(worker_id, socket_id, boot, hello)
         except _Forbidden as error:
             self._note(worker_id, str(error))
-            self._outgoing.tell(actions.Tell(worker_id, wire.Refused(str(error))))
+            self._outgoing.tell(actions.Tell(worker_id, wire.Refused(str(error), boot)))
             return None
 
-    def _granted_part(self, worker_id: str, socket_id: str, hello: wire.Hello) -> wire.Hello:
+    def _within_grant(self, worker_id: str, boot: str, capacity: wire.Capacity) -> wire.Capacity:
+        """Return the new capacity with the queues that its hello could have named."""
+        grant = self._held.get((worker_id, boot))
+        if grant is None or grant.queues is None:
+            return capacity
+        queues = [name for name in capacity.q or () if name in grant.queues]
+        return msgspec.structs.replace(capacity, q=queues)
+
+    def _granted_part(
+        self, worker_id: str, socket_id: str, boot: str, hello: wire.Hello
+    ) -> wire.Hello:
         connection = self._connection(worker_id, socket_id)
         grant = self._grants.get(connection) or self._offered.get(connection)
         if hello.token is not None:
@@ -194,7 +212,9 @@ class Incoming:
                     "what it was authorised for is not known any more: "
                     "subscribe anew, or show a token in hello"
                 )
+            self._held.pop((worker_id, boot), None)
             return hello
+        self._held[worker_id, boot] = grant
         queues, known = hello.q, hello.names
         if grant.queues is not None:
             queues = [name for name in queues if name in grant.queues]

@@ -19,8 +19,6 @@ from callboard_scheduler.wire import Assign, DownMessage, Update
 
 logger = logging.getLogger("callboard.scheduler")
 
-#: What an envelope and a message need beside arguments.
-_HEAD_BYTES: Final = 700
 #: How long a signed path is good for beyond the attempt itself.
 _PATH_SECONDS: Final = 86_400
 
@@ -84,46 +82,59 @@ class Outgoing:
         self._transport.disconnect(self._prefix + worker)
 
     def _send(self, worker: str, messages: Sequence[DownMessage]) -> None:
+        self._send_in_parts(worker, [self._addressed(message) for message in messages])
+
+    def _send_in_parts(self, worker: str, messages: Sequence[DownMessage]) -> None:
         limit = self._transport.profile.limits.bytes
-        inline = self._transport.profile.inline_bytes
-        for i, message in enumerate(messages):
-            if isinstance(message, Assign):
-                messages[i] = self._addressed(message, inline)  # type: ignore[index]
-            elif isinstance(message, Update):
-                messages[i] = self._shortened(message, inline)  # type: ignore[index]
-        data = self._encode(worker, messages)
-        if len(data) <= limit or len(messages) == 1:
-            self._hand_over(worker, data)
-            return
-        middle = len(messages) // 2
-        self._send(worker, messages[:middle])
-        self._send(worker, messages[middle:])
-
-    def _encode(self, worker: str, messages: Sequence[DownMessage]) -> str:
-        n = self._said[worker] = self._said.get(worker, 0) + 1
-        return wire.encode_down(self._core.term, n, messages)
-
-    def _hand_over(self, worker: str, data: str) -> None:
+        n = self._said.get(worker, 0) + 1
+        data = wire.encode_down(self._core.term, n, messages)
+        if _bytes_of(data) > limit:
+            if len(messages) > 1:
+                middle = len(messages) // 2
+                self._send_in_parts(worker, messages[:middle])
+                self._send_in_parts(worker, messages[middle:])
+                return
+            smaller = self._smaller(messages[0])
+            if smaller is not None:
+                self._send_in_parts(worker, [smaller])
+                return
         sent = self._transport.send(self._prefix + worker, names.DOWN_EVENT, data)
-        if sent is Sent.REFUSED:
+        if sent is Sent.OK:
+            self._said[worker] = n
+        elif sent is Sent.REFUSED:
             logger.warning("a message to a worker was refused worker=%s", worker)
 
-    def _addressed(self, message: Assign, inline: int) -> Assign:
-        """Return the assignment with the paths for what does not go along."""
-        args = message.args
-        ref = None
-        if args is not None and len(memoryview(args)) > inline:
-            args, ref = None, self._path(message.id, message.f, blobs.BlobKind.ARGS)
-        put_url = self._path(message.id, message.f, blobs.BlobKind.RESULT)
-        return msgspec.structs.replace(message, args=args, ref=ref, put_url=put_url)
-
-    def _shortened(self, message: Update, inline: int) -> Update:
-        if message.args is None or len(memoryview(message.args)) <= inline:
+    def _addressed(self, message: DownMessage) -> DownMessage:
+        """Return the message with the paths for what does not go along."""
+        if not isinstance(message, Assign | Update):
             return message
+        args = message.args
+        if args is not None and len(memoryview(args)) > self._transport.profile.inline_bytes:
+            message = self._by_reference(message)
+        if isinstance(message, Update):
+            return message
+        put_url = self._path(message.id, message.f, blobs.BlobKind.RESULT)
+        return msgspec.structs.replace(message, put_url=put_url)
+
+    def _by_reference(self, message: Assign | Update) -> Assign | Update:
         ref = self._path(message.id, message.f, blobs.BlobKind.ARGS)
         return msgspec.structs.replace(message, args=None, ref=ref)
+
+    def _smaller(self, message: DownMessage) -> DownMessage | None:
+        """Return the message with less in it, None if nothing can be left out."""
+        if isinstance(message, Assign | Update) and message.args is not None:
+            return self._by_reference(message)
+        if isinstance(message, Assign) and message.ck is not None:
+            # From the beginning is better than never.
+            logger.warning("a checkpoint is too large to be sent along task=%s", message.id)
+            return msgspec.structs.replace(message, ck=None)
+        return None
 
     def _path(self, task_id: str, fence: int, kind: blobs.BlobKind) -> str:
         expires = self._core.now.wall // 1000 + _PATH_SECONDS
         app = self._core.app
         return self._address + blobs.blob_path(self._secret, app, task_id, fence, kind, expires)
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

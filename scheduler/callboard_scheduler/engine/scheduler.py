@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -23,11 +24,13 @@ from callboard_scheduler.errors import Conflict, NoSuchTask, TooManyResults
 from callboard_scheduler.ids import task_id
 from callboard_scheduler.records import DEFAULT_NAMESPACE, Schedule, Target, Task
 from callboard_scheduler.states import State
-from callboard_scheduler.stores import Page, Store, StoredTask, TaskFilter
+from callboard_scheduler.stores import Page, Store, StoredTask, StoreError, TaskFilter
 from callboard_scheduler.submission import Submission
 from callboard_scheduler.tokens import WorkerGrant
 from callboard_scheduler.transports import Sent, Transport
 from callboard_scheduler.views import QueueView, WorkerView
+
+logger = logging.getLogger("callboard.scheduler")
 
 #: Waiting tasks that one queue takes.
 MAX_BACKLOG: Final = 200_000
@@ -130,7 +133,7 @@ class Scheduler:
             await self.transport.start(self._incoming)
         except BaseException:
             # Or it would go on with what is due, beside the one that is started next.
-            self._feeds.stop()
+            await self._feeds.stop()
             await self._driver.stop()
             raise
         self._pruning = loop.create_task(self._prune())
@@ -139,9 +142,10 @@ class Scheduler:
         """Give out nothing more; what runs goes on, and is asked for at the next start."""
         if self._pruning is None:
             return
-        self._pruning.cancel()
-        self._pruning = None
-        self._feeds.stop()
+        pruning, self._pruning = self._pruning, None
+        pruning.cancel()
+        await asyncio.gather(pruning, return_exceptions=True)
+        await self._feeds.stop()
         await self._driver.stop()
         self._outgoing.flush()
         await self.transport.stop()
@@ -372,7 +376,7 @@ class Scheduler:
 
     def _publish(self, message: wire.DownMessage) -> None:
         """Run a task of the scheduler's own: publish the event that it is about."""
-        if not isinstance(message, wire.Assign):
+        if not isinstance(message, wire.Assign) or self._driver.stopped:
             return
         body = msgspec.json.decode(message.args or b"{}")
         sent = self.transport.publish(body)
@@ -388,8 +392,11 @@ class Scheduler:
             await asyncio.sleep(_PRUNE_SECONDS)
             before = self.clock.wall_ms() - self._keep_ms
             pruned = _PRUNED_AT_ONCE
-            while pruned == _PRUNED_AT_ONCE:
-                pruned = await self._store.prune(self.app_id, before, _PRUNED_AT_ONCE)
+            try:
+                while pruned == _PRUNED_AT_ONCE:
+                    pruned = await self._store.prune(self.app_id, before, _PRUNED_AT_ONCE)
+            except StoreError as error:
+                logger.warning("finished tasks were not deleted app=%s: %s", self.app_id, error)
 
 
 class _Effects:
