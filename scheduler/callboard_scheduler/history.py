@@ -62,7 +62,9 @@ def _limits(task: Task) -> str:
     if task.failures:
         used.append(f"{task.failures} of {task.spec.retry.max_attempts} tries have failed")
     if task.losses:
-        used.append(f"its worker was lost {_times(task.losses)}, of {task.spec.max_losses} allowed")
+        allowed = task.spec.max_losses
+        more = f"more than the {allowed}" if task.losses > allowed else f"of {allowed}"
+        used.append(f"its worker was lost {_times(task.losses)}, {more} allowed")
     return ", and ".join(used)
 
 

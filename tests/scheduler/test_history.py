@@ -35,6 +35,10 @@ def test_why_it_ran_twice_stands_in_its_attempts() -> None:
     ]
 
 
+def test_one_loss_more_than_allowed_is_told_as_such() -> None:
+    assert said(losses=4)[-1] == "its worker was lost 4 times, more than the 3 allowed"
+
+
 def test_a_failure_is_told_with_its_error() -> None:
     error = Failure("ValueError", "no such file")
     failed = attempt(1, Outcome.FAILED, started_at=0, ended_at=40, error=error)
