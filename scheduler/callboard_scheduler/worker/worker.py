@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -149,9 +150,13 @@ class Worker:
         """Run on a loop of its own until SIGINT or SIGTERM, or until it is asked to leave.
 
         The parameters are those of :meth:`serve`. The first signal drains, a second one ends the
-        process at once with 130 or 143. Signals are only minded in the main thread.
+        process at once with 130 or 143. Without ``on_ready``, a line on stdout says that it works
+        (:meth:`introduction`). Both are for a process that is the worker's: in any thread but the
+        main one, no signal is minded and nothing is said.
         """
         in_main = threading.current_thread() is threading.main_thread()
+        if on_ready is None and in_main:
+            on_ready = self._introduce
         minding: AbstractContextManager[object] = (
             draining_on_signals(self.drain) if in_main else nullcontext()
         )
@@ -167,6 +172,19 @@ class Worker:
                     on_ready=on_ready,
                 )
             )
+
+    def introduction(self, worker_id: str) -> str:
+        """Return a line for people: who it is, and what it takes."""
+        options = self._options
+        return (
+            f"worker {worker_id}: {options.slots} at a time of queues {', '.join(options.queues)}, "
+            f"tasks {', '.join(self._handlers.names)}"
+        )
+
+    def _introduce(self, worker_id: str) -> None:
+        sys.stdout.write(f"{self.introduction(worker_id)}\n")
+        # At once, for whoever reads it through a pipe.
+        sys.stdout.flush()
 
     async def serve(
         self,

@@ -78,11 +78,7 @@ def worker(
         raise click.UsageError(str(error)) from None
 
     def ready(name: str) -> None:
-        options = found.options
-        click.echo(
-            f"worker {name}: {options.slots} at a time of queues {', '.join(options.queues)}, "
-            f"tasks {', '.join(found.handlers.names)}"
-        )
+        click.echo(found.introduction(name))
 
     try:
         found.run(url, token=token, foreign=foreign, drain_seconds=drain, on_ready=ready)
