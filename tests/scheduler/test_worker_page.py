@@ -11,6 +11,7 @@ from pathlib import Path
 from callboard.scheduling import Scheduling
 from callboard_protocol.reserved import WORKER_EVENT_BYTES, WORKER_EVENTS_PER_SECOND
 from callboard_scheduler import AsyncClient, Context, wire
+from callboard_scheduler.records import Spec
 from callboard_scheduler.stores.memory import MemoryStore
 from callboard_scheduler.transports import FOREIGN, OWN
 from callboard_scheduler.worker.work import STOP_SECONDS

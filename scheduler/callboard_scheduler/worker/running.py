@@ -10,12 +10,15 @@ there is one hop for a batch: whoever finds a batch on its way adds to it. Rules
 3. Nothing here waits for a function, and a loop that the user blocks holds up nobody else.
 4. Whether a coroutine begins or is withdrawn is decided by who takes it out of :attr:`_waiting`:
    the loop, or the connection's thread. A thread is there for each plain function.
+5. A child that a function forks, and in which it returns or raises, ends there
+   (:mod:`forking`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 from collections import deque
@@ -24,7 +27,7 @@ from typing import Final, Protocol
 
 from callboard_scheduler.records import Raw
 from callboard_scheduler.wire import Assign, ResultError, Update
-from callboard_scheduler.worker import values
+from callboard_scheduler.worker import forking, values
 from callboard_scheduler.worker.context import Context, Reports
 from callboard_scheduler.worker.errors import Fatal, Retry
 from callboard_scheduler.worker.handlers import Handler, Handlers
@@ -69,6 +72,7 @@ class Running:
         self._ends = ends
         self._loop = loop
         self._loop_thread = threading.get_ident()
+        self._pid = os.getpid()
         self._threads = Threads(slots, "callboard-task")
         self._contexts: dict[int, Context] = {}
         self._tasks: dict[int, asyncio.Task[None] | None] = {}
@@ -204,14 +208,19 @@ class Running:
     # Ends
 
     def _succeed(self, context: Context, value: Raw) -> None:
+        if os.getpid() != self._pid:
+            forking.end_child(None)
         self._contexts.pop(context.fence, None)
         self._ends.succeeded(context.fence, value)
 
     def _fail(self, context: Context, error: BaseException) -> None:
         self._contexts.pop(context.fence, None)
-        if not context.cancelled:
+        in_child = os.getpid() != self._pid
+        if not context.cancelled and not (in_child and isinstance(error, SystemExit)):
             # Whoever asked for the end of it needs no trace of where it ended.
             logger.warning("%r failed: %s", context, error, exc_info=_traced(error))
+        if in_child:
+            forking.end_child(error)
         self._ends.failed(context.fence, result_error(error))
 
 
