@@ -29,6 +29,7 @@ def _check_tasks(core: Core) -> None:
     ready = {task.id for task in tasks.values() if task.state is State.READY}
     assert set(core.ready.stamps) == ready
     assert set(core.handovers) <= set(tasks)
+    assert set(core.unheard) <= set(tasks)
     assert not set(core.finished) & set(tasks)
     assert all(tasks[task_id].spec.unique_key == key for key, task_id in core.unique.items())
     for task in tasks.values():

@@ -1,6 +1,31 @@
 """What has been seen of a scheduler over all its crashes, and what must hold of it.
 
-The numbers are those of the invariants in docs/scheduler.md.
+Always:
+
+1. A generation of a task ends once.
+2. No fence is given out twice, and those of a task grow.
+3. Only the current assignment changes a task; a late result is the one exception.
+4. A task takes no step that is not in the table (the core sees to that itself).
+5. What has ended stays so until it is requeued.
+6. Nothing starts before its time, after its ``start_by``, in a paused queue, or before what it
+   comes after.
+7. Whatever was acknowledged is on the disk after a crash.
+8. Once an update is acknowledged nothing is sent as it was before.
+9. Once a cancel is acknowledged nothing is sent at all.
+10. A worker is never sent more than it has slots for, as far as the scheduler can know.
+11. No more tasks of a limit key are held than the one that is given out allows.
+12. Whoever is given out was first in order of all that the worker could run.
+13. A loss is counted for a task that ran, one at a time, and never beyond ``max_losses``.
+14. No lease ends before its span has passed in which the worker could be heard.
+15. A tick is one task.
+16. No worker changes what another has.
+18. What is over leaves nothing behind.
+
+In the end, if the network works and a worker stays:
+
+19. Every task is given out, and every assignment is answered for.
+20. Every task ends.
+21. A ready task never waits beside a worker that could run it (:mod:`core_books`).
 """
 
 from __future__ import annotations

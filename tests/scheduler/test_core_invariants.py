@@ -1,4 +1,4 @@
-"""The invariants of docs/scheduler.md, over any order of whatever can happen.
+"""The invariants of :mod:`core_witness`, over any order of whatever can happen.
 
 The network loses, doubles, reorders and delays; workers are killed, frozen and cut off; two
 processes have one id; the scheduler crashes between any two of its actions, and the disk keeps
@@ -557,7 +557,7 @@ class Lives(RuleBasedStateMachine):
     # The end
 
     def teardown(self) -> None:
-        """With a network that works and a worker that stays, everything ends (19 to 22)."""
+        """With a network that works and a worker that stays, everything ends (19 to 21)."""
         if not hasattr(self, "core"):
             return
         self.crash_in = None
@@ -594,7 +594,7 @@ class Lives(RuleBasedStateMachine):
         core = self.core
         for derived in (
             *(core.assignments, core.limits, core.unique, core.blockers, core.dependents),
-            *(core.handovers, core.ticks, core.ready.stamps, core.offered, core.loosened),
+            *(core.handovers, core.ticks, core.ready.stamps, core.unheard, core.offered),
         ):
             assert not derived
         assert [worker.id for worker in core.workers.values() if worker.connected] == ["w9"]
