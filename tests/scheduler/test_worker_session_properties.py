@@ -100,21 +100,21 @@ class WorkerSession(RuleBasedStateMachine):
 
     # The functions
 
-    @precondition(lambda self: self.runs)
+    @precondition(lambda self: self.begun)
     @rule(chance=chances, value=st.sampled_from(["null", '"' + "x" * 3_000 + '"']))
     def succeed(self, chance: int, value: str) -> None:
         fence = self.pick_running(chance)
         self.end(fence)
         self.worker.work.succeeded(fence, Raw(value.encode()), False, self.worker.now)
 
-    @precondition(lambda self: self.runs)
+    @precondition(lambda self: self.begun)
     @rule(chance=chances)
     def fail(self, chance: int) -> None:
         fence = self.pick_running(chance)
         self.end(fence)
         self.worker.work.failed(fence, wire.ResultError(), self.worker.now)
 
-    @precondition(lambda self: self.runs)
+    @precondition(lambda self: self.begun)
     @rule(chance=chances, count=st.integers(1, 30))
     def report(self, chance: int, count: int) -> None:
         fence = self.pick_running(chance)
@@ -123,15 +123,40 @@ class WorkerSession(RuleBasedStateMachine):
             self.worker.work.logged(fence, "info", "x" * 150)
         self.worker.work.saved(fence, Raw(b"1"))
 
+    # Their loop
+
+    @rule(noticed=st.booleans())
+    def block(self, noticed: bool) -> None:
+        self.worker.blocked = True
+        if noticed and not self.worker.work.blocked:
+            self.worker.work.block()
+            self.note([])
+
+    @precondition(lambda self: self.worker.blocked)
+    @rule()
+    def move(self) -> None:
+        self.worker.move()
+
     # What must hold
 
     @invariant()
     def no_more_runs_than_there_are_slots(self) -> None:
         assert len(self.runs) <= SLOTS
-        work = self.worker.work
-        assert work.free == SLOTS - len(self.runs)
+        work, begun = self.worker.work, len(self.begun)
+        if work.blocked:
+            assert (work.capacity, work.free) == (0, 0)
+            return
+        # What is sent and has not begun is counted by the scheduler alone.
+        assert work.free == SLOTS - begun
         # What the scheduler must not give: the slots of those that would not stop.
-        assert work.capacity == SLOTS - len(self.runs) + len(work.held)
+        assert work.capacity == SLOTS - begun + len(work.held)
+
+    @invariant()
+    def what_waits_for_its_loop_is_not_claimed_and_none_waits_for_one_that_is_blocked(
+        self,
+    ) -> None:
+        assert not {fence for _, fence in self.worker.work.held}.intersection(self.worker.waiting)
+        assert not (self.worker.work.blocked and self.worker.waiting)
 
     @invariant()
     def what_was_told_to_stop_is_reported_in_time(self) -> None:
@@ -151,7 +176,8 @@ class WorkerSession(RuleBasedStateMachine):
         """Whatever happened, a scheduler that listens hears of every end until it records it."""
         if not hasattr(self, "worker"):
             return
-        for fence in list(self.runs):
+        self.worker.move()
+        for fence in self.begun:
             self.end(fence)
             self.worker.work.failed(fence, wire.ResultError(), self.worker.now)
         self.worker.term = 9
@@ -175,6 +201,11 @@ class WorkerSession(RuleBasedStateMachine):
         self.worker.hear(*messages)
         self.note([])
 
+    @property
+    def begun(self) -> list[int]:
+        """The fences of the functions that run, in order."""
+        return sorted(self.runs.keys() - set(self.worker.waiting))
+
     def note(self, said: list[wire.UpMessage]) -> None:
         for fence in self.worker.started:
             assert fence not in self.started, "started twice"
@@ -182,6 +213,9 @@ class WorkerSession(RuleBasedStateMachine):
             self.runs[fence] = next(given for given in self.given if given.f == fence)
         for fence, _ in self.worker.stopped:
             self.stopping[fence] = self.worker.now
+        for fence in self.worker.dropped:
+            self.end(fence)
+        self.worker.dropped.clear()
         self.reported |= {message.f for message in only(wire.Result, said)}
         self.reported |= {message.f for message in only(wire.Released, said)}
 
@@ -192,7 +226,7 @@ class WorkerSession(RuleBasedStateMachine):
         ]
 
     def pick_running(self, chance: int) -> int:
-        return sorted(self.runs)[chance % len(self.runs)]
+        return self.begun[chance % len(self.begun)]
 
     def end(self, fence: int) -> None:
         del self.runs[fence]

@@ -36,6 +36,8 @@ class Harness:
         self.blocked = False
         #: The fences of those that wait for the loop.
         self.waiting: list[int] = []
+        #: Those of them that never began.
+        self.dropped: list[int] = []
         self.term = 1
         self.fence = 0
         self.sessions = 0
@@ -96,13 +98,17 @@ class Harness:
                 case Start(given):
                     self.work.begun(given.f, self.now)
                 case Stop(fence) if fence in self.waiting:
-                    self.waiting.remove(fence)
+                    self._drop(fence)
                     self.work.failed(fence, wire.ResultError("CancelledError"), self.now)
                 case Withdraw(fence) if fence in self.waiting:
-                    self.waiting.remove(fence)
+                    self._drop(fence)
                     self.work.withdrawn(fence)
                 case Probe() if not self.blocked:
                     self.session.moved(self.now)
+
+    def _drop(self, fence: int) -> None:
+        self.waiting.remove(fence)
+        self.dropped.append(fence)
 
     def move(self) -> None:
         """Let the loop move again, and come to what waits for it."""
