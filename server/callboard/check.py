@@ -6,11 +6,8 @@ import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from callboard import ports_file
+from callboard import ports_file, task_folder
 from callboard.configuration import refuse_built_in_credentials
-from callboard.errors import StartError
-from callboard_scheduler.stores import StoreError
-from callboard_scheduler.stores.directory import DataDirectory
 from callboard_server import listeners, tls, unix_socket
 from callboard_server.settings import AppSettings, Settings
 
@@ -30,8 +27,7 @@ def check(
         ports_file.check(ports_path)
     if settings.tls_certificate and settings.tls_key:
         tls.load(settings.tls_certificate, settings.tls_key)
-    if settings.scheduler:
-        _try_folder(Path(settings.data))
+    settings, note = task_folder.settle(settings)
     given = listeners.inherited(fd, environment)
     try:
         refuse_built_in_credentials(settings, given)
@@ -49,7 +45,7 @@ def check(
     apps = "\n".join(f"  app {_app(app)}" for app in settings.apps)
     return (
         f"Would start, listening on {', '.join(where)}, "
-        f"with {_counted(len(settings.apps), 'app')}:\n{apps}"
+        f"with {_counted(len(settings.apps), 'app')}:\n{apps}" + (f"\n{note}" if note else "")
     )
 
 
@@ -70,13 +66,6 @@ def _try(settings: Settings, port: int) -> str:
         for sock in sockets:
             sock.close()
     return _address(settings.host, port) + note
-
-
-def _try_folder(data: Path) -> None:
-    try:
-        DataDirectory(data).probe()
-    except StoreError as error:
-        raise StartError(str(error)) from None
 
 
 def _address(host: str, port: int) -> str:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from callboard import open_files, ports_file
+from callboard import open_files, ports_file, task_folder
 from callboard.announcement import announce, where_kept
 from callboard.configuration import refuse_built_in_credentials
 from callboard.reloading import Load, Reloading
@@ -138,6 +138,9 @@ async def serve_until_signal(
     # The signals are ours by now, so one that comes while this loads is not lost.
     from callboard_server.server import Server
 
+    settings, note = task_folder.settle(settings)
+    if note is not None:
+        logger.warning(note)
     server = Server(settings, sockets, tls_sockets=tls_sockets, extensions=_extensions(settings))
     await server.start()
     task = None

@@ -35,6 +35,8 @@ Origin = Annotated[
     str, Meta(pattern=r"\A([A-Za-z][A-Za-z0-9+.-]*://(\*\.[^\s/*?#@]+|[^\s/*?#@]*)|null)\Z")
 ]
 
+#: Where tasks are kept if nobody says where.
+DEFAULT_DATA = ".callboard"
 #: Stands for whoever connects to the Unix socket, among the trusted proxies.
 UNIX = "unix"
 #: What paths begin with; a prefix that begins so could not be told from them.
@@ -299,7 +301,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Folder that the scheduler keeps tasks in, made with the first of them; "
             "for one server at a time."
         ),
-    ] = ".callboard"
+    ] = DEFAULT_DATA
     max_waiting_tasks: Annotated[
         Count, Meta(description="Tasks that may wait in one queue before submits get 429.")
     ] = 200_000

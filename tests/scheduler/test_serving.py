@@ -158,6 +158,14 @@ def test_a_folder_that_cannot_be_made_keeps_it_from_starting(
     serve(processes, folder, "--data", "/proc/data", "--no-scheduler").started()
 
 
+def test_the_folder_that_nobody_asked_for_keeps_nothing_from_starting(
+    processes: list[Serve],
+) -> None:
+    server = serve(processes, Path("/proc")).started()
+    assert not any("Scheduler: on" in line for line in server.announced)
+    assert server.end() == 0
+
+
 def test_without_a_scheduler_it_is_a_pusher_server_and_no_more(
     folder: Path, processes: list[Serve]
 ) -> None:

@@ -202,6 +202,15 @@ class TestCheck:
         unscheduled = ["--data", "/proc/data", "--no-scheduler"]
         assert run("check", "--port", "0", *unscheduled).exit_code == 0
 
+    def test_does_without_a_scheduler_where_nothing_can_be_written(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody asked for the default folder; a Pusher server needs none."""
+        monkeypatch.chdir("/proc")
+        checked = run("check", "--port", "0")
+        assert checked.exit_code == 0
+        assert "Scheduler: off, as no tasks can be kept: Cannot use" in checked.output
+
     @pytest.mark.parametrize(
         ("arguments", "environment", "said"),
         [
