@@ -162,6 +162,21 @@ class Store(FaultyStore):
 
         super().write(changes, noted if committed is not None else None)
 
+    def resume_one(self) -> None:
+        """Acknowledge the first that waits, and go on acknowledging nothing."""
+        committed: Committed | None = None
+        while committed is None:
+            changes, committed = self._behind.pop(0)
+            self._disk.apply(changes)
+        committed(None)
+
+    def fail_what_waits(self, error: StoreError) -> None:
+        """Refuse everything that is not acknowledged."""
+        behind, self._behind = self._behind, []
+        for _, committed in behind:
+            if committed is not None:
+                committed(error)
+
     @property
     def terms(self) -> list[int]:
         """The terms that were written, in order."""
@@ -173,9 +188,9 @@ class Store(FaultyStore):
 class Transport:
     """Implements :class:`~callboard_scheduler.transports.Transport`; keeps what was sent."""
 
-    def __init__(self, journal: list[str], profile: Profile = OWN) -> None:
+    def __init__(self, journal: list[str], profile: Profile, hears_late: bool) -> None:
         self.profile = profile
-        self.hears_late = False
+        self.hears_late = hears_late
         self.journal = journal
         self.listener: Listener | None = None
         self.hands: dict[str, Hand] = {}
@@ -236,11 +251,18 @@ def _worker_of(channel: str) -> str:
 class Stage:
     """A scheduler that was started, its store, and its transport."""
 
-    def __init__(self, store: Store | None = None, *, profile: Profile = OWN, **options: Any):
+    def __init__(
+        self,
+        store: Store | None = None,
+        *,
+        profile: Profile = OWN,
+        hears_late: bool = False,
+        **options: Any,
+    ) -> None:
         self.clock = Clock()
         self.journal: list[str] = [] if store is None else store.journal
         self.store = store or Store(self.journal)
-        self.transport = Transport(self.journal, profile)
+        self.transport = Transport(self.journal, profile, hears_late)
         self.scheduler = Scheduler(
             APP, self.store, self.transport, secret=SECRET, clock=self.clock, **options
         )

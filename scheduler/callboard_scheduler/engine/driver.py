@@ -193,6 +193,18 @@ class Driver:
         elif isinstance(action, actions.CutOff):
             self._effects.cut_off(action.worker)
 
+    def _do_late(self, action: actions.Action) -> None:
+        """Do what had to wait; a task's state is told as it is by now.
+
+        Its later states may have been told already, and the last event is what a feed keeps.
+        """
+        if isinstance(action, actions.Announce) and action.event == "state":
+            task = self.core.tasks.get(action.task)
+            if task is None:
+                return
+            action.data.update(summary(task))
+        self._do(action)
+
     # The store
 
     def _write(self, changes: Sequence[Change], gated: Sequence[actions.Action]) -> None:
@@ -215,7 +227,7 @@ class Driver:
                 self._hear_again("store")
             if error is None:
                 for action in gated:
-                    self._do(action)
+                    self._do_late(action)
 
         self._store.write(changes, committed)
 
@@ -314,11 +326,7 @@ class Driver:
         self._unstored.recovered()
         unsaid, self._unsaid = self._unsaid, []
         for announcement in unsaid:
-            task = self.core.tasks.get(announcement.task)
-            if task is not None and announcement.event == "state":
-                # Its later states may have been told already.
-                announcement.data.update(summary(task))
-            self._effects.announce(announcement)
+            self._do_late(announcement)
         self._step(events.Suspend(False))
         self._hear_again("failure")
 
