@@ -34,6 +34,7 @@ format: $(VENV)/.installed-lint ## Format the code and sort imports
 docs: $(VENV)/.installed-test ## Write the pages that are generated from the code and the tests
 	$(BIN)/callboard config > docs/configuration.md
 	$(BIN)/python tests/compatibility/page.py docs/compatibility.md
+	$(BIN)/python tests/scheduler/scheduler_page.py docs/scheduler.md
 
 bench: $(VENV)/.installed ## Measure fan-out against its floor (see docs/benchmarks.md for the rest)
 	@$(BIN)/python -m callboard_bench fanout
