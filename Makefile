@@ -18,8 +18,10 @@ demo: $(VENV)/.installed ## Show an event on its way, tasks at work, and a kille
 serve: $(VENV)/.installed ## Run the server on 127.0.0.1:6001 with the development app
 	@$(BIN)/callboard serve
 
+# Two at a time: much of it waits for processes and browsers. A file's tests stay together, for they
+# share servers.
 test: $(VENV)/.installed-test ## Run all tests (ARGS="-k presence" picks some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-lint ## Check format, lint, types and import contracts
 	$(BIN)/ruff format --check

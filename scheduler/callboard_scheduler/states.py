@@ -135,7 +135,7 @@ TRANSITIONS: Final[Mapping[State | None, Mapping[Trigger, frozenset[State]]]] = 
         Trigger.SUCCEED: _to(State.SUCCEEDED),  # 18
         Trigger.STOP: _to(State.STOPPING),
     },
-    **{state: {Trigger.REQUEUE: _to(State.READY)} for state in TERMINAL},  # 22
+    **{state: {Trigger.REQUEUE: _to(State.READY)} for state in State if state in TERMINAL},  # 22
 }
 
 
