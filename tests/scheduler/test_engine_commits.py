@@ -10,7 +10,7 @@ import pytest
 from callboard_scheduler import wire
 from callboard_scheduler.core.model import FENCES_PER_TERM
 from callboard_scheduler.records import OnConflict, Raw
-from callboard_scheduler.stores import StoreError
+from callboard_scheduler.stores import StoreError, UnfitChange
 from scheduler.engine_stage import APP, Stage, passes, refusal, settles, stage, story
 
 FULL = StoreError("the disk is full")
@@ -525,3 +525,16 @@ async def test_a_store_that_fails_recovers_though_one_of_the_changes_can_never_b
         await passes(2)
         assert not scene.scheduler.core.suspended
         assert await scene.on_disk() == ["running", "succeeded"]
+
+
+@story
+async def test_a_store_that_takes_nothing_at_all_is_asked_twice_a_second() -> None:
+    async with stage() as scene:
+        await warm(scene)
+        scene.store.failure = FULL
+        await refusal(scene.submit())
+        scene.store.failure = UnfitChange("it is closed")
+        written = len(scene.store.writes)
+        await passes(5)
+        assert len(scene.store.writes) - written <= 15
+        assert "it is closed" in await refusal(scene.submit())

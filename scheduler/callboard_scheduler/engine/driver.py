@@ -9,7 +9,7 @@
    (:mod:`unstored`), and then whoever watches is told.
 4. A change that can never be stored is refused to whoever asked for it, and nobody else.
 5. A loop that was held up by more than a second, or a store that takes longer, counts as
-   deafness: nobody's lease runs out because the scheduler could not listen.
+   deafness (:mod:`deafness`): nobody's lease runs out because the scheduler could not listen.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Final, Protocol
 from callboard_scheduler.clock import Clock
 from callboard_scheduler.core import Core, Instant, Turn, actions, events, step
 from callboard_scheduler.core.model import summary
+from callboard_scheduler.engine.deafness import LOOK_SECONDS, PATIENCE_MS, Deafness, Why
 from callboard_scheduler.engine.unstored import Unstored
 from callboard_scheduler.errors import SchedulerError, StoreUnavailable
 from callboard_scheduler.stores import (
@@ -36,9 +37,6 @@ from callboard_scheduler.stores import (
 
 logger = logging.getLogger("callboard.scheduler")
 
-#: How long the loop or the store may be held up before that counts as deafness.
-_PATIENCE_MS: Final = 1_000
-_WATCH_SECONDS: Final = 0.5
 #: How long after a failure the store is tried again.
 _RETRY_SECONDS: Final = 0.5
 
@@ -71,7 +69,6 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
-        self._watched_at = clock.mono_ms()
         #: Whether the term is on the disk, and with which write it gets there.
         self._term_kept = False
         self._term_no = 0
@@ -83,8 +80,7 @@ class Driver:
         #: What watchers are to be told once it has.
         self._unsaid: list[actions.Announce] = []
         self._retry: asyncio.TimerHandle | None = None
-        self._deaf_for: set[str] = set()
-        self._deaf_until = clock.mono_ms()
+        self._deafness = Deafness(self.happen, core.app, clock.mono_ms())
         self.stopped = False
 
     @property
@@ -119,13 +115,11 @@ class Driver:
     # Steps
 
     def happen(self, event: events.Event) -> None:
-        """Let something happen."""
-        if not self.stopped:
-            self._step(event)
-
-    def _step(self, event: events.Event) -> None:
+        """Let something happen, unless this has ended."""
+        if self.stopped:
+            return
         now = self.instant()
-        self._look_at_loop(now)
+        self._deafness.look(now)
         self._carry_out(step(self.core, event, now))
         self._rearm()
 
@@ -222,9 +216,9 @@ class Driver:
                 self._not_stored(no, changes, gated, error)
             elif not self._term_kept:
                 self._term_kept = no >= self._term_no
-            oldest = self._unstored.oldest
-            if oldest is None or self._clock.mono_ms() - oldest <= _PATIENCE_MS:
-                self._hear_again("store")
+            now, oldest = self._clock.mono_ms(), self._unstored.oldest
+            if oldest is None or now - oldest <= PATIENCE_MS:
+                self._deafness.end(Why.STORE_SLOW, now)
             if error is None:
                 for action in gated:
                     self._do_late(action)
@@ -249,8 +243,8 @@ class Driver:
         self._unstored.fail(no, changes)
         if not self.core.suspended:
             logger.error("the store failed app=%s: %s", self.core.app, error)
-            self._step(events.Suspend(True))
-            self._be_deaf("failure", self._clock.mono_ms())
+            self.happen(events.Suspend(True))
+            self._deafness.begin(Why.STORE_FAILING, self._clock.mono_ms())
         self._refuse(gated, self._fault)
         if self._retry is None:
             self._retry = self._loop.call_later(_RETRY_SECONDS, self._store_again)
@@ -265,8 +259,10 @@ class Driver:
         """Refuse what waits for changes that no store takes; write what else is among them."""
         logger.error("a change cannot be stored app=%s: %s", self.core.app, error)
         refused = self._refuse(gated, str(error))
-        if len(changes) > 1:
-            others = [change for change in changes if _task_of(change) not in refused]
+        others = [change for change in changes if _task_of(change) not in refused]
+        if self.core.suspended:
+            self._unstored.fail(no, others)
+        elif len(changes) > 1:
             for change in self._unstored.last_copies(no, others):
                 self._write([change], ())
 
@@ -283,7 +279,7 @@ class Driver:
                 self._unsaid.append(action)
         if forgotten:
             self._unstored.forget(forgotten)
-            self._step(events.Revoked(tuple(forgotten)))
+            self.happen(events.Revoked(tuple(forgotten)))
             self._unsaid = [each for each in self._unsaid if each.task not in forgotten]
         return forgotten
 
@@ -294,7 +290,7 @@ class Driver:
         def committed(error: StoreError | None) -> None:
             if self.stopped:
                 return
-            if isinstance(error, UnfitChange):
+            if isinstance(error, UnfitChange) and changes:
                 # One of them: each is tried for itself, and those that fail are left out.
                 for change in changes:
                     self._store_alone(change)
@@ -327,8 +323,8 @@ class Driver:
         unsaid, self._unsaid = self._unsaid, []
         for announcement in unsaid:
             self._do_late(announcement)
-        self._step(events.Suspend(False))
-        self._hear_again("failure")
+        self.happen(events.Suspend(False))
+        self._deafness.end(Why.STORE_FAILING, self._clock.mono_ms())
 
     # Time
 
@@ -350,48 +346,21 @@ class Driver:
         self.happen(events.Tick())
 
     def _watch_on(self) -> None:
-        now = self.instant()
-        self._look_at_loop(now)
-        self._watched_at = now.mono
-        oldest = self._unstored.oldest
-        if oldest is not None and now.mono - oldest > _PATIENCE_MS:
-            self._be_deaf("store", oldest)
+        now, oldest = self.instant(), self._unstored.oldest
+        self._deafness.looked(now)
+        if oldest is not None and now.mono - oldest > PATIENCE_MS:
+            self._deafness.begin(Why.STORE_SLOW, oldest)
         # The wall clock may have been set, or the machine have slept.
         self._rearm()
-        self._watch = self._loop.call_later(_WATCH_SECONDS, self._watch_on)
-
-    def _look_at_loop(self, now: Instant) -> None:
-        """If the loop stood still since the last look, nobody could be heard meanwhile."""
-        since = self._watched_at
-        if now.mono - since <= _PATIENCE_MS + _WATCH_SECONDS * 1000:
-            return
-        logger.warning("the loop was held up ms=%d app=%s", now.mono - since, self.core.app)
-        self._watched_at = now.mono
-        if not self._deaf_for:
-            self._be_deaf("loop", since)
-            self._hear_again("loop")
+        self._watch = self._loop.call_later(LOOK_SECONDS, self._watch_on)
 
     def be_deaf(self) -> None:
         """The transport hears nobody from now on."""
-        self._be_deaf("transport", self._clock.mono_ms())
+        self._deafness.begin(Why.TRANSPORT, self._clock.mono_ms())
 
     def hear(self) -> None:
         """The transport hears again."""
-        self._hear_again("transport")
-
-    def _be_deaf(self, why: str, since: int) -> None:
-        first = not self._deaf_for
-        self._deaf_for.add(why)
-        if first:
-            # What was deafness already is not counted twice.
-            self._step(events.Deaf(max(since, self._deaf_until)))
-
-    def _hear_again(self, why: str) -> None:
-        if why in self._deaf_for:
-            self._deaf_for.discard(why)
-            if not self._deaf_for:
-                self._deaf_until = self._clock.mono_ms()
-                self._step(events.Hearing())
+        self._deafness.end(Why.TRANSPORT, self._clock.mono_ms())
 
 
 def _task_of(change: Change) -> str | None:
