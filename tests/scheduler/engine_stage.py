@@ -122,6 +122,21 @@ class Clock:
 # What it works with
 
 
+class _Told:
+    """Tells whoever waits for a write what has become of it."""
+
+    def __init__(self, committed: Committed, error: StoreError | None, journal: list[str]) -> None:
+        self._committed = committed
+        self._journal = journal
+        self.error = error
+
+    def __call__(self, error: StoreError | None) -> None:
+        error = error or self.error
+        if error is None:
+            self._journal.append("stored")
+        self._committed(error)
+
+
 class Store(FaultyStore):
     """Notes what reaches it, and has values that it can never take."""
 
@@ -139,28 +154,41 @@ class Store(FaultyStore):
 
     def write(self, changes: Sequence[Change], committed: Committed | None = None) -> None:
         self.writes.append(changes)
-        loop = asyncio.get_running_loop()
-        if committed is not None and self.next_failure is not None:
-            error, self.next_failure = self.next_failure, None
-            loop.call_soon(committed, error)
-            return
-        if committed is not None and self.failure is not None and not changes:
-            # It needs no disk to store nothing.
-            loop.call_soon(committed, None)
-            return
         tasks = [each.task for each in changes if isinstance(each, TaskSaved)]
-        if any(task.spec.name == self._odd for task in tasks) and self.failure is None:
-            if committed is not None:
-                loop.call_soon(committed, UnfitChange("it is too odd"))
+        odd = any(task.spec.name == self._odd for task in tasks)
+        if committed is None:
+            if not odd:
+                super().write(changes)
             return
+        error, self.next_failure = self.next_failure, None
+        if error is None and self.failure is not None:
+            # It needs no disk to store nothing, unless something was kept.
+            kept = any(told is None for _, told in self._behind)
+            error = self.failure if changes or kept else None
+        elif error is None and odd:
+            error = UnfitChange("it is too odd")
+        if error is None:
+            self._image.apply(changes)
+        self._behind.append((changes, _Told(committed, error, self.journal)))
+        if not self._stalled:
+            asyncio.get_running_loop().call_soon(self._sync)
 
-        def noted(error: StoreError | None) -> None:
-            assert committed is not None
-            if error is None:
-                self.journal.append("stored")
-            committed(error)
-
-        super().write(changes, noted if committed is not None else None)
+    def _sync(self) -> None:
+        """Answer all who wait, in their order; what nobody waits for comes with the next."""
+        while not self._stalled:
+            waiting = (i for i, (_, told) in enumerate(self._behind) if told is not None)
+            place = next(waiting, None)
+            if place is None:
+                return
+            told = self._behind[place][1]
+            assert isinstance(told, _Told)
+            if told.error is not None:
+                del self._behind[place]
+            else:
+                for changes, _ in self._behind[: place + 1]:
+                    self._disk.apply(changes)
+                del self._behind[: place + 1]
+            told(None)
 
     def resume_one(self) -> None:
         """Acknowledge the first that waits, and go on acknowledging nothing."""
