@@ -108,7 +108,7 @@ class BacklogFull(SchedulerError):
 
 
 class StoreUnavailable(SchedulerError):
-    """The store did not keep what was asked for: nothing of it happened."""
+    """The store did not keep what was asked for."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

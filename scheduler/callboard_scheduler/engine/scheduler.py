@@ -1,6 +1,8 @@
 """One app's scheduler as its callers see it: every method runs on the loop that started it.
 
-What changes something returns once that survives a power cut.
+What changes something returns once that survives a power cut. StoreUnavailable is raised before
+anything is done, unless the store fails meanwhile: then a submit is taken back, and any other
+change may hold all the same.
 """
 
 from __future__ import annotations
@@ -196,7 +198,8 @@ class Scheduler:
         """End a task; one that runs is told to stop, and has two seconds.
 
         Raises:
-            NoSuchTask, Conflict (it has finished), StoreUnavailable: nothing changed.
+            NoSuchTask, Conflict (it has finished): nothing changed.
+            StoreUnavailable: it is not stored.
         """
         return await self._ask_of(task_id, lambda ticket: events.Cancel(ticket, task_id))
 
@@ -204,7 +207,8 @@ class Scheduler:
         """Replace fields of a task's spec, and tell its worker.
 
         Raises:
-            NoSuchTask, Conflict, BadField, StoreUnavailable: nothing changed.
+            NoSuchTask, Conflict, BadField: nothing changed.
+            StoreUnavailable: it is not stored.
         """
         return await self._ask_of(task_id, lambda ticket: events.Change(ticket, task_id, fields))
 
@@ -212,7 +216,8 @@ class Scheduler:
         """Give a task to another worker, also while it runs; None is whoever is free.
 
         Raises:
-            NoSuchTask, Conflict (it has finished), StoreUnavailable: nothing changed.
+            NoSuchTask, Conflict (it has finished): nothing changed.
+            StoreUnavailable: it is not stored.
         """
         return await self._ask_of(task_id, lambda ticket: events.Move(ticket, task_id, target))
 
@@ -220,7 +225,8 @@ class Scheduler:
         """Begin a finished task anew.
 
         Raises:
-            NoSuchTask, Conflict (it has not finished), StoreUnavailable: nothing changed.
+            NoSuchTask, Conflict (it has not finished): nothing changed.
+            StoreUnavailable: it is not stored.
         """
         if task_id in self.core.tasks:
             raise Conflict(task_id, "is not finished")
@@ -241,7 +247,7 @@ class Scheduler:
         """Add a schedule that was checked, or replace the one of its id.
 
         Raises:
-            StoreUnavailable: nothing changed.
+            StoreUnavailable: it is not stored.
         """
         put: Schedule = await self._driver.ask(
             lambda ticket: events.PutSchedule(ticket, copy.copy(schedule))
@@ -252,7 +258,8 @@ class Scheduler:
         """Remove a schedule; its tasks stay.
 
         Raises:
-            NoSuchSchedule, StoreUnavailable: nothing changed.
+            NoSuchSchedule: nothing changed.
+            StoreUnavailable: it is not stored.
         """
         await self._driver.ask(lambda ticket: events.DropSchedule(ticket, schedule_id))
 
@@ -317,7 +324,7 @@ class Scheduler:
         """Give out no tasks of a queue, or do so again.
 
         Raises:
-            StoreUnavailable: nothing changed.
+            StoreUnavailable: it is not stored.
         """
         await self._driver.ask(lambda ticket: events.Pause(ticket, queue, paused))
 
