@@ -438,3 +438,12 @@ def test_a_late_result_does_not_undo_a_cancel_of_the_next_worker_s(world: World)
     old.hello(run=[], cap=0)
     old.succeeds(task)
     assert (world.state(task), old.done()) == ("stopping", ["stale"])
+
+
+def test_a_worker_cannot_ask_for_a_try_beyond_all_time(world: World) -> None:
+    worker = world.worker()
+    task = world.submit()
+    worker.accepts(task)
+    worker.fails(task, after_ms=10**30)
+    assert world.state(task) == "scheduled"
+    assert world.stored(task).run_at - world.wall == 3_653 * 86_400_000

@@ -20,6 +20,8 @@ from callboard_scheduler.wire import ResultError, Revoke
 #: How long a worker has to stop. A cancelled task is cancelled within two seconds.
 STOP_MS: Final = 1_500
 
+#: Ten years, whatever a worker asks for: beyond that lies what no store can hold.
+_MOST_WAIT_MS: Final = 3_653 * 86_400_000
 #: One lost worker says nothing of a task that it was only sent; so many in a row do.
 MOST_UNHEARD: Final = 10
 
@@ -270,7 +272,7 @@ def _try_again(core: Core, task: Task, trigger: Trigger, error: ResultError) -> 
     wait = error.after_ms
     if wait is None:
         wait = backoff_ms(retry, task.failures, task.id)
-    task.run_at = core.now.wall + max(0, wait)
+    task.run_at = core.now.wall + min(max(0, wait), _MOST_WAIT_MS)
     core.place(task, trigger)
     core.announce_state(task)
 
