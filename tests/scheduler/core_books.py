@@ -92,7 +92,8 @@ def _check_workers(core: Core) -> None:
     assert sum(len(worker.held) for worker in core.workers.values()) == len(core.assignments)
     for worker in core.workers.values():
         assert worker.connected or worker.held, f"{worker.id} is kept though it is gone"
-        assert worker.elsewhere >= 0
+        assert min(worker.elsewhere, worker.taken) >= 0
+        assert worker.listed == sum(each.listed for each in worker.held.values())
         assert not set(worker.ghosts) & {each.fence for each in worker.held.values()}
         is_open = (
             worker.connected

@@ -424,6 +424,38 @@ def test_a_result_that_is_not_acknowledged_yet_takes_no_slot(world: World) -> No
     assert world.core.workers["w1"].free == 1
 
 
+def test_it_is_not_taken_for_granted_which_of_its_claims_has_ended(world: World) -> None:
+    """One slot is taken and two are claimed; the result that comes is of the one that was free."""
+    worker = world.worker(cap=2)
+    first = world.submit()
+    worker.accepts(first)
+    world.passes(10_000)
+    other = world.worker("other")
+    other.accepts(first)
+    second = world.submit()
+    fence = worker.fence(first)
+    worker.hello(run=[(first, fence)], free=1)
+    given = worker.fence(second)
+    worker.hello(run=[(first, fence), (second, given)], free=1)
+    third, fourth = world.submit_all([world.new(), world.new()])
+    worker.succeeds(second)
+    assert world.states(third, fourth) == ["assigned", "ready"]
+    worker.releases(first)
+    assert world.state(fourth) == "assigned"
+
+
+def test_a_result_that_was_heard_takes_no_slot_while_its_claim_goes_on(world: World) -> None:
+    worker = world.worker(cap=2)
+    ended, running = world.submit(), world.submit()
+    worker.succeeds(ended)
+    worker.says(
+        wire.Heartbeat(1, 1, [(ended, worker.fence(ended)), (running, worker.fence(running))])
+    )
+    assert world.core.workers["w1"].free == 1
+    worker.succeeds(running)
+    assert world.core.workers["w1"].free == 2
+
+
 def test_slots_that_the_worker_says_are_taken_are_not_given_out(world: World) -> None:
     worker = world.worker(cap=4)
     worker.beats(free=1)

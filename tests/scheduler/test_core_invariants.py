@@ -359,9 +359,10 @@ class Lives(RuleBasedStateMachine):
         worker = self.core.workers.get(up.worker)
         known = self.witness.outstanding.get(up.worker, set())
         running = {fence for fence in up.running if fence in self.witness.fences}
-        self.witness.outstanding[up.worker] = {
-            each.fence for each in (worker.held.values() if worker else ())
-        } | running
+        # What it lists and does not run has ended; what it does not list may be on its way.
+        listed = {fence for _, fence in message.run}
+        held = {each.fence for each in (worker.held.values() if worker else ())}
+        self.witness.outstanding[up.worker] = (held - listed) | running
         session = worker.session if worker is not None else 0
         if isinstance(message, wire.Hello):
             self.hello(up, message, known, running, session)

@@ -45,8 +45,7 @@ def greet(core: Core, worker_id: str, boot: str, hello: wire.Hello) -> None:
         worker.joined_at = core.now.wall
     _introduce(core, worker, boot, hello)
     verdicts = [(task, f, _verdict(core, worker, task, f)) for task, f in hello.run]
-    stopped = {f: task for task, f, verdict in verdicts if worker.fence_of(task) != f}
-    count_slots(core, worker, hello.free, stopped, len(hello.run) - len(stopped))
+    worker.believe(hello.free, {f: task for task, f in hello.run})
     profile = core.profile
     core.tell(
         worker,
@@ -96,6 +95,7 @@ def _replaceable(core: Core, worker: Worker) -> bool:
 def _introduce(core: Core, worker: Worker, boot: str, hello: wire.Hello) -> None:
     if worker.boot != boot:
         worker.draining = False
+        worker.reported = set()
     worker.boot = boot
     worker.session = core.next_session()
     worker.connected = True
@@ -137,20 +137,6 @@ def _verdict(core: Core, worker: Worker, task_id: str, fence: int) -> str:
         ending.remember(core, worker, task, fence)
         return "go"
     return "stop"
-
-
-def count_slots(
-    core: Core, worker: Worker, free: int, claimed: dict[int, str], current: int
-) -> None:
-    """Believe a worker how many of its slots are free, and find out who has the others.
-
-    ``claimed`` are fences that it names and that are not its any more, ``current`` is how many
-    are. Claims that take no slot have ended, and only wait to be told so.
-    """
-    taken = max(0, worker.cap - free - current)
-    ghosts = sorted(claimed.items(), key=lambda each: (each[1] not in core.finished, each[0]))
-    worker.ghosts = dict(ghosts[max(0, len(ghosts) - taken) :])
-    worker.elsewhere = taken - len(worker.ghosts)
 
 
 def _settle_unclaimed(core: Core, worker: Worker, claimed: set[int], *, fresh: bool) -> None:

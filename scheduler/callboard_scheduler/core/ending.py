@@ -178,9 +178,7 @@ def take(core: Core, assignment: Assignment, *, ghost: bool) -> None:
     worker = core.workers.get(assignment.worker)
     if worker is None:
         return
-    worker.held.pop(assignment.task, None)
-    if ghost:
-        worker.ghosts[assignment.fence] = assignment.task
+    worker.give_up(assignment, ghost=ghost)
     if not worker.connected and not worker.held:
         # It was only kept for what it held.
         core.workers.pop(worker.id, None)

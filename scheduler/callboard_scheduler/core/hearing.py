@@ -60,6 +60,7 @@ def _accept(core: Core, worker: Worker, message: wire.Accept) -> None:
 
 
 def _reject(core: Core, worker: Worker, message: wire.Reject) -> None:
+    worker.has_ended(message.f)
     assignment = worker.held.get(message.id)
     if assignment is None or assignment.fence != message.f:
         _lay_ghost(core, worker, message.f)
@@ -104,6 +105,7 @@ def _checkpoint(core: Core, worker: Worker, message: wire.Checkpoint) -> None:
 
 
 def _result(core: Core, worker: Worker, message: wire.Result) -> None:
+    worker.has_ended(message.f)
     assignment = worker.held.get(message.id)
     task = core.tasks.get(message.id)
     if assignment is not None and assignment.fence == message.f:
@@ -124,6 +126,7 @@ def _result(core: Core, worker: Worker, message: wire.Result) -> None:
 
 
 def _released(core: Core, worker: Worker, message: wire.Released) -> None:
+    worker.has_ended(message.f)
     assignment = worker.held.get(message.id)
     if assignment is None or assignment.fence != message.f:
         _lay_ghost(core, worker, message.f)
@@ -143,17 +146,13 @@ def _heartbeat(core: Core, worker: Worker, message: wire.Heartbeat) -> None:
         worker.beats = True
         attendance.begin_watch(core, worker)
     stop, named = [], set()
-    ghosts: dict[int, str] = {}
-    current = 0
     for task_id, fence in message.run:
         named.add(task_id)
         assignment = worker.held.get(task_id)
         if assignment is not None and assignment.fence == fence:
             ending.hear(core, assignment)
-            current += 1
         else:
             stop.append((task_id, fence))
-            ghosts[fence] = task_id
     for task_id, rev in message.rev.items():
         assignment = worker.held.get(task_id)
         if assignment is not None:
@@ -166,7 +165,7 @@ def _heartbeat(core: Core, worker: Worker, message: wire.Heartbeat) -> None:
     for assignment in worker.held.values():
         if assignment.heard and assignment.rev_seen < assignment.rev_sent:
             core.tell(worker, update_message(core, core.tasks[assignment.task], assignment))
-    attendance.count_slots(core, worker, message.free, ghosts, current)
+    worker.believe(message.free, {fence: task_id for task_id, fence in message.run})
     core.tell(worker, wire.HeartbeatAck(message.n, stop, lost))
     stand(core, worker)
 

@@ -3,6 +3,10 @@
 ``gone`` workers are forgotten. A worker's free slots are counted here and never taken on trust
 alone: what was sent and is not finished, what the worker runs though it was told to stop
 (``ghosts``), and what it says is taken by others (``elsewhere``) all occupy one.
+
+A heartbeat lists fences and says how many slots are taken, which may be fewer: what has ended is
+listed until that is acknowledged. Which of them take the slots it does not say, so of what it
+lists as many as it says are taken to do so for as long as they are not known to have ended.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ class Assignment:
         "heard_at",
         "lease_due",
         "lease_watched",
+        "listed",
         "progress_s",
         "recovering",
         "rev_seen",
@@ -57,6 +62,8 @@ class Assignment:
         self.lease_due: int | None = None
         #: Whether a timer looks after it.
         self.lease_watched = False
+        #: Whether the worker's last list has it.
+        self.listed = False
         self.sends = 1
         self.rev_sent = rev
         self.rev_seen = rev
@@ -88,12 +95,15 @@ class Worker:
         "joined_at",
         "labels",
         "last_heard",
+        "listed",
         "names",
         "pool",
         "queues",
+        "reported",
         "resume",
         "sdk",
         "session",
+        "taken",
         "unknown",
     )
 
@@ -125,21 +135,57 @@ class Worker:
         self.held: dict[str, Assignment] = {}
         #: Fences that it runs, or may run, though they are not its any more.
         self.ghosts: dict[int, str] = {}
+        #: How many of those held its last list has.
+        self.listed = 0
+        #: How many slots these and the ghosts take at most, and how many others do.
+        self.taken = 0
         self.elsewhere = 0
+        #: Fences of which it has said that they ended, as long as it goes on listing them.
+        self.reported: set[int] = set()
         #: Whether the scheduler itself runs its tasks, as those that publish events.
         self.internal = False
         #: Lane to whether this worker can run what is in it.
         self.fitting: dict[Any, bool] = {}
 
-    def fence_of(self, task_id: str) -> int | None:
-        """Return the fence under which it has a task, None if it does not have it."""
-        assignment = self.held.get(task_id)
-        return None if assignment is None else assignment.fence
-
     @property
     def free(self) -> int:
         """Slots that a task can be sent to."""
-        return max(0, self.cap - len(self.held) - len(self.ghosts) - self.elsewhere)
+        listed = self.listed
+        named = max(listed, min(self.taken, listed + len(self.ghosts)))
+        return max(0, self.cap - (len(self.held) - listed) - named - self.elsewhere)
+
+    def believe(self, free: int, claims: dict[int, str]) -> None:
+        """Take its word for how many slots are free while these claims, by fence, are its list."""
+        taken = max(0, self.cap - free)
+        self.listed = 0
+        for assignment in self.held.values():
+            assignment.listed = assignment.fence in claims
+            self.listed += assignment.listed
+        held = {assignment.fence for assignment in self.held.values()}
+        self.ghosts = {
+            fence: task
+            for fence, task in claims.items()
+            if fence not in held and fence not in self.reported
+        }
+        self.reported &= claims.keys()
+        self.taken = min(taken, self.listed + len(self.ghosts))
+        self.elsewhere = taken - self.taken
+
+    def give_up(self, assignment: Assignment, *, ghost: bool) -> None:
+        """Let an assignment be its no more, but for its slot if it may still run."""
+        if self.held.pop(assignment.task, None) is None:
+            return
+        if ghost:
+            self.ghosts[assignment.fence] = assignment.task
+        if assignment.listed:
+            self.listed -= 1
+        elif ghost:
+            self.taken += 1
+
+    def has_ended(self, fence: int) -> None:
+        """Note that it has said so itself; not of one that never says what it still has."""
+        if self.beats:
+            self.reported.add(fence)
 
     @property
     def state(self) -> WorkerState:
