@@ -26,8 +26,9 @@ class Up:
     boot: str
     connection: int
     message: wire.UpMessage | None
-    #: The fences that the process really ran when it said this.
+    #: The fences that the process really ran when it said this, and its capacity then.
     running: frozenset[int] = frozenset()
+    cap: int = 0
 
 
 @dataclass
@@ -206,8 +207,8 @@ class Process:
 
     def _send(self, message: wire.UpMessage | None) -> None:
         if self.connection is not None and not (self.frozen and message is not None):
-            running = frozenset(self.running)
-            self.network.ups.append(Up(self.worker, self.boot, self.connection, message, running))
+            sender = (self.worker, self.boot, self.connection)
+            self.network.ups.append(Up(*sender, message, frozenset(self.running), self.cap))
 
     def _say(self, message: wire.UpMessage) -> None:
         if self.welcomed:

@@ -12,7 +12,7 @@ At the end the network heals, and everything has to come to an end.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -358,20 +358,19 @@ class Lives(RuleBasedStateMachine):
         """What a worker lists is what it runs, if it is welcome at all."""
         worker = self.core.workers.get(up.worker)
         known = self.witness.outstanding.get(up.worker, set())
-        running = {fence for fence in up.running if fence in self.witness.fences}
+        running = up.running & self.witness.fences.keys() - self.witness.over
         # What it lists and does not run has ended; what it does not list may be on its way.
         listed = {fence for _, fence in message.run}
         held = {each.fence for each in (worker.held.values() if worker else ())}
         self.witness.outstanding[up.worker] = (held - listed) | running
-        session = worker.session if worker is not None else 0
+        changed = isinstance(message, wire.Heartbeat) and worker and worker.cap != up.cap
+        (self.witness.unsure.add if changed else self.witness.unsure.discard)(up.worker)
         if isinstance(message, wire.Hello):
-            self.hello(up, message, known, running, session)
+            self.hello(up, message, known, running)
         else:
             self.happen(events.Heard(up.worker, up.boot, message))
 
-    def hello(
-        self, up: Up, message: wire.Hello, known: set[int], running: set[int], session: int
-    ) -> None:
+    def hello(self, up: Up, message: wire.Hello, known: set[int], running: Set[int]) -> None:
         before = self.core.workers.get(up.worker)
         replaced = before is not None and before.boot != up.boot
         if replaced:
