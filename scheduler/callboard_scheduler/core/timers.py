@@ -92,7 +92,7 @@ class Timers:
     @property
     def outgrown(self) -> bool:
         """Whether there may be more timers that do not matter than those that do."""
-        return len(self) > self._bound
+        return len(self._spans) + len(self._times) > self._bound
 
     def sweep(self, matters: Callable[[Timer], bool]) -> None:
         """Throw away what does not matter, and doubles."""

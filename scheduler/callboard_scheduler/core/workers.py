@@ -150,9 +150,11 @@ class Worker:
     @property
     def free(self) -> int:
         """Slots that a task can be sent to."""
-        listed = self.listed
-        named = max(listed, min(self.taken, listed + len(self.ghosts)))
-        return max(0, self.cap - (len(self.held) - listed) - named - self.elsewhere)
+        free = self.cap - len(self.held) - self.elsewhere
+        if self.ghosts:
+            listed = self.listed
+            free -= max(0, min(self.taken, listed + len(self.ghosts)) - listed)
+        return max(0, free)
 
     def believe(self, free: int, claims: dict[int, str]) -> None:
         """Take its word for how many slots are free while these claims, by fence, are its list."""
