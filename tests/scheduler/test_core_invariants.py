@@ -6,7 +6,9 @@ only the beginning of what was not synced; the wall clock jumps; nobody can be h
 step the books are checked (:mod:`core_books`) and so is what has been seen (:mod:`core_witness`).
 At the end the network heals, and everything has to come to an end.
 
-``CALLBOARD_TEST_EXAMPLES`` is how many of these lives are tried, 120 if it is not set.
+``CALLBOARD_TEST_EXAMPLES`` is how many of these lives are tried, 120 if it is not set; with more
+they are longer too. Hypothesis remembers all of them, so for thousands it is better to have 500
+lives each of several ``--hypothesis-seed``.
 """
 
 from __future__ import annotations
