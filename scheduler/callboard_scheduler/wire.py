@@ -20,6 +20,8 @@ import msgspec
 from callboard_scheduler.records import Failure, MaybeRaw, Raw
 
 VERSION: Final = 1
+#: Why a worker rejects a task whose name it does not know: it is given none of that name again.
+UNKNOWN_NAME: Final = "unknown name"
 
 
 class _Message(msgspec.Struct, tag_field="t", omit_defaults=True, gc=False):

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from callboard_scheduler import wire
-from callboard_scheduler.core import hearing
 from callboard_scheduler.records import Raw
 from callboard_scheduler.worker.actions import Blocked, Change, Drain, Probe, Refuse, Welcomed
 from callboard_scheduler.worker.phases import Phase
@@ -14,7 +13,6 @@ from callboard_scheduler.worker.work import (
     ACCEPT_PATIENCE_SECONDS,
     BUSY,
     STOP_SECONDS,
-    UNKNOWN_NAME,
 )
 from support.worker_session import BOOT, LIMITS, Harness, only
 
@@ -272,7 +270,7 @@ def test_a_name_that_is_not_known_is_rejected_in_the_schedulers_words() -> None:
     harness.open()
     harness.assign("unknown")
     (reject,) = only(wire.Reject, harness.speak())
-    assert reject.why == UNKNOWN_NAME == hearing.UNKNOWN_NAME
+    assert reject.why == wire.UNKNOWN_NAME
 
 
 def test_a_newer_assignment_of_a_task_stops_the_older_one(worker: Harness) -> None:

@@ -21,8 +21,6 @@ from callboard_scheduler.records import Outcome, Progress, Task
 #: How long a worker that rejected a task is given no other, unless it says how long itself.
 _REJECT_HOLD_MS: Final = 1_000
 _LONGEST_HOLD_MS: Final = 86_400_000
-#: What a worker says when it does not know a task's name.
-UNKNOWN_NAME: Final = "unknown name"
 
 
 def heard(core: Core, event: Heard) -> None:
@@ -65,7 +63,7 @@ def _reject(core: Core, worker: Worker, message: wire.Reject) -> None:
     if assignment is None or assignment.fence != message.f:
         _lay_ghost(core, worker, message.f)
         return
-    if message.why == UNKNOWN_NAME:
+    if message.why == wire.UNKNOWN_NAME:
         worker.unknown.add(core.tasks[message.id].spec.name)
         worker.fitting.clear()
     else:

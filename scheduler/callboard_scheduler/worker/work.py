@@ -33,8 +33,6 @@ from callboard_scheduler.worker.settled import Settled
 STOP_SECONDS: Final = 1.5
 #: How long ``accept`` may wait for a result that is expected at once.
 ACCEPT_PATIENCE_SECONDS: Final = 0.002
-#: What a scheduler takes as: no task of this name, ever.
-UNKNOWN_NAME: Final = "unknown name"
 BUSY: Final = "busy"
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -313,7 +311,7 @@ class Work:
         if self.draining:
             return "draining"
         if self._names is not None and given.name not in self._names:
-            return UNKNOWN_NAME
+            return wire.UNKNOWN_NAME
         return BUSY if self.blocked or len(self._held) >= self._slots else ""
 
     def _running(self, fence: int) -> Assignment | None:
