@@ -54,7 +54,7 @@ def server() -> Iterator[Serving]:
     with serving(max_request_body_bytes=5_000, max_message_bytes=5_000) as running:
         before = open_sockets()
         yield running
-        running.eventually(lambda: open_sockets() == before)
+        running.eventually(lambda: not open_sockets() - before)
         # aiohttp logs a malformed request as its error.
         running.errors[:] = [error for error in running.errors if error.name != "aiohttp.server"]
 

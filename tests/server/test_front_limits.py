@@ -283,10 +283,10 @@ def test_a_client_that_never_reads_its_answer_is_cut(server: Serving, header: st
     before = open_sockets()
     peer = server.connect(receive_buffer_bytes=4096)
     peer.send(request("GET", "/apps/any", None, "X-Size: 30000000", header))
-    server.eventually(lambda: open_sockets() == before + 2)
+    server.eventually(lambda: len(open_sockets() - before) == 2)
     server.skip(http.KEEP_ALIVE_SECONDS + 1)
     server.skip(http.KEEP_ALIVE_SECONDS + 1)
-    server.eventually(lambda: open_sockets() == before + 1)
+    server.eventually(lambda: len(open_sockets() - before) == 1)
 
 
 def test_a_client_that_vanishes_in_the_middle_leaves_nothing(server: Serving) -> None:
@@ -296,7 +296,7 @@ def test_a_client_that_vanishes_in_the_middle_leaves_nothing(server: Serving) ->
         peer.send(data)
         peer.reset()
     server.settle()
-    server.eventually(lambda: open_sockets() == before)
+    server.eventually(lambda: not open_sockets() - before)
 
 
 def test_many_small_chunks_cost_no_more_than_their_bytes() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -95,16 +96,21 @@ class Serving:
         return found[0]
 
 
-def open_sockets() -> int:
-    """Return how many sockets this process has, the server's and the test's."""
-    return sum(_is_socket(entry) for entry in Path("/proc/self/fd").iterdir())
+def open_files() -> Counter[str]:
+    """Return what this process has open, and how often.
+
+    To be compared by what is new: what an earlier test left to its peer's end may go meanwhile.
+    """
+    found: Counter[str] = Counter()
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the descriptor that lists the directory
+            found[str(entry.readlink())] += 1
+    return found
 
 
-def _is_socket(entry: Path) -> bool:
-    try:
-        return str(entry.readlink()).startswith("socket:")
-    except FileNotFoundError:  # the descriptor that lists the directory
-        return False
+def open_sockets() -> frozenset[str]:
+    """Return the sockets of this process, the server's and the test's, each with its number."""
+    return frozenset(name for name in open_files() if name.startswith("socket:"))
 
 
 @contextmanager
@@ -114,7 +120,7 @@ def nothing_left() -> Iterator[None]:
     yield
     # Those of what has just gone may end meanwhile.
     assert set(threading.enumerate()) <= threads
-    assert open_sockets() <= sockets
+    assert not open_sockets() - sockets
 
 
 @contextmanager
