@@ -6,8 +6,10 @@ socket buffers nor page tables.
 
 from __future__ import annotations
 
+import math
 import os
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +29,12 @@ class Cpu:
     @property
     def total(self) -> float:
         return self.user + self.system
+
+    def __add__(self, other: Cpu) -> Cpu:
+        return Cpu(self.user + other.user, self.system + other.system)
+
+    def __sub__(self, other: Cpu) -> Cpu:
+        return Cpu(self.user - other.user, self.system - other.system)
 
 
 def cpu_of(pid: int) -> Cpu:
@@ -80,7 +88,10 @@ def raise_open_files_limit() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a window of time cost: shares are of one core, 1.0 is a core kept busy."""
+    """What a window of time cost: shares are of one core, 1.0 is a core kept busy.
+
+    What the server cost is NaN where nothing is known of its processes.
+    """
 
     seconds: float
     server: Cpu
@@ -89,19 +100,28 @@ class Use:
     generator_share: float
     #: The main process: publisher and probe.
     publisher_share: float
-    #: Cores kept busy by processes that are not part of the run.
+    #: Cores kept busy by processes that are not part of the run; NaN where the server's share is.
     others_share: float
 
 
 class Meter:
-    """Samples every process of a run at the beginning and the end of a window."""
+    """Samples every process of a run at the beginning and the end of a window.
 
-    def __init__(self, server_pid: int, generator_pids: list[int]) -> None:
-        self._pids = [server_pid, os.getpid(), *generator_pids]
+    A server's process that ends in between counts with nothing; its parent and siblings count on.
+    """
+
+    def __init__(self, server_pids: Sequence[int], generator_pids: Sequence[int]) -> None:
+        self._server_pids = server_pids
+        self._client_pids = [os.getpid(), *generator_pids]
         self._before = self._read()
 
-    def _read(self) -> tuple[int, float, list[Cpu]]:
-        return monotonic_ns(), _machine_busy_seconds(), [cpu_of(pid) for pid in self._pids]
+    def _read(self) -> tuple[int, float, dict[int, Cpu], list[Cpu]]:
+        return (
+            monotonic_ns(),
+            _machine_busy_seconds(),
+            {pid: cpu for pid in self._server_pids if (cpu := _cpu_if_alive(pid)) is not None},
+            [cpu_of(pid) for pid in self._client_pids],
+        )
 
     def begin(self) -> None:
         """Begin a window."""
@@ -111,15 +131,27 @@ class Meter:
         """End the window and return what it cost.
 
         Raises:
-            OSError: one of the processes has died.
+            OSError: a client has died, or all of the server.
         """
-        then, busy_then, cpus_then = self._before
-        now, busy_now, cpus_now = self._read()
+        then, busy_then, server_then, clients_then = self._before
+        now, busy_now, server_now, clients_now = self._read()
+        if self._server_pids and not server_now:
+            raise ProcessLookupError("no process of the server is left")
         seconds = (now - then) / 1e9
-        used = [
-            Cpu(new.user - old.user, new.system - old.system)
-            for old, new in zip(cpus_then, cpus_now, strict=True)
+        used = [cpu - server_then[pid] for pid, cpu in server_now.items() if pid in server_then]
+        server = sum(used, Cpu(0.0, 0.0)) if self._server_pids else Cpu(math.nan, math.nan)
+        clients = [
+            (new - old).total / seconds for old, new in zip(clients_then, clients_now, strict=True)
         ]
-        shares = [cpu.total / seconds for cpu in used]
-        others = (busy_now - busy_then) / seconds - sum(shares)
-        return Use(seconds, used[0], shares[0], max(shares[2:]), shares[1], max(0.0, others))
+        share = server.total / seconds
+        others = (busy_now - busy_then) / seconds - share - sum(clients)
+        if not math.isnan(others):
+            others = max(0.0, others)
+        return Use(seconds, server, share, max(clients[1:], default=0.0), clients[0], others)
+
+
+def _cpu_if_alive(pid: int) -> Cpu | None:
+    try:
+        return cpu_of(pid)
+    except OSError:
+        return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
+from callboard_bench.figures import Latencies
 from callboard_bench.process import Use
 
 #: From here a client process may have been what was measured.
@@ -22,17 +24,66 @@ class Metric:
     key: str
     title: str
     digits: int = 1
-    #: Whether value over floor says something.
+    #: Whether value over that of the first contender says something.
     ratio: bool = True
+    #: Which way is an improvement; empty where neither is.
+    better: Literal["lower", "higher", ""] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What became of the deliveries that a round had to see, warm-up included."""
+
+    expected: int
+    lost: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+
+    @property
+    def lost_percent(self) -> float:
+        """The share that never came, 0 where nothing was expected."""
+        return 100 * self.lost / self.expected if self.expected else 0.0
+
+    def fault(self, allowed_percent: float = 0.0) -> str | None:
+        """Return what went wrong in words; None if all came once, in order, but a share allowed."""
+        lost = self.lost if self.lost_percent > allowed_percent else 0
+        counts = ((lost, "lost"), (self.duplicated, "duplicated"), (self.reordered, "out of order"))
+        parts = [f"{count:,} of {self.expected:,} {word}" for count, word in counts if count]
+        return ", ".join(parts) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Series over the counted window, one value a step from its beginning; NaN where none was.
+
+    Keys have their unit as the last word, as those of metrics do: ``deliveries_per_second``,
+    ``p99_ms``, ``server_cpu_percent``, ``server_rss_mib``.
+    """
+
+    step_seconds: float
+    series: Mapping[str, Sequence[float]]
 
 
 @dataclass(slots=True)
 class Round:
-    """What one contender did in one round; ``fault`` is None if it did nothing wrong."""
+    """What one contender did in one round.
+
+    ``fault`` is what it did wrong besides the deliveries that ``audit`` counts, None if nothing:
+    the report puts both into words, and a limit of loss concerns the audit alone.
+    """
 
     values: dict[str, float]
     fault: str | None = None
     warnings: list[str] = field(default_factory=list)
+    audit: Audited | None = None
+    #: Distributions in microseconds, by what was timed.
+    curves: dict[str, Latencies] = field(default_factory=dict)
+    timeline: Timeline | None = None
+
+    def fault_beyond(self, allowed_percent: float = 0.0) -> str | None:
+        """Return all that went wrong, leaving out that share of lost deliveries."""
+        audited = self.audit.fault(allowed_percent) if self.audit is not None else None
+        return "; ".join(part for part in (self.fault, audited) if part) or None
 
 
 @dataclass(slots=True)
@@ -44,14 +95,16 @@ class Result:
     options: dict[str, object]
     metrics: Sequence[Metric]
     rounds: dict[str, list[Round]]
+    #: Whether it was interrupted before all rounds were done.
+    partial: bool = False
 
-    def faults(self) -> list[str]:
+    def faults(self, allowed_percent: float = 0.0) -> list[str]:
         """Return every fault with the contender and round it happened in."""
         return [
-            f"{name}, round {number}: {round_.fault}"
+            f"{name}, round {number}: {fault}"
             for name, rounds in self.rounds.items()
             for number, round_ in enumerate(rounds, 1)
-            if round_.fault is not None
+            if (fault := round_.fault_beyond(allowed_percent)) is not None
         ]
 
     def warnings(self) -> list[str]:
@@ -62,6 +115,33 @@ class Result:
             for number, round_ in enumerate(rounds, 1)
             for warning in round_.warnings
         ]
+
+    def values(self, name: str, key: str) -> list[float]:
+        """Return a contender's figure round by round, NaN where it has none."""
+        return [round_.values.get(key, math.nan) for round_ in self.rounds[name]]
+
+
+class Watch(Protocol):
+    """Who looks on while a round runs. All of it is for the eye; nothing is measured with it."""
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """Begin a part of the round ("connecting"), of so many things if that is known."""
+
+    def count(self, done: int) -> None:
+        """Say how many of the phase's things are done."""
+
+    def sample(self, name: str, value: float) -> None:
+        """Give the newest value of a figure that :class:`Timeline` names."""
+
+
+class Unwatched:
+    """A :class:`Watch` that nobody looks through."""
+
+    def phase(self, name: str, total: int | None = None) -> None: ...
+
+    def count(self, done: int) -> None: ...
+
+    def sample(self, name: str, value: float) -> None: ...
 
 
 class Named(Protocol):

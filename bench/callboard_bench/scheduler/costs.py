@@ -15,7 +15,7 @@ class Costs:
     def __init__(self, stage: Stage) -> None:
         (worker,) = stage.workers
         self._pids = stage.server.pid, worker.pid
-        self._meter = Meter(stage.server.pid, [worker.pid])
+        self._meter = Meter([stage.server.pid], [worker.pid])
         self._meter.begin()
 
     def end(self, tasks: int) -> tuple[dict[str, float], list[str]]:

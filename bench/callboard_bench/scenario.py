@@ -1,0 +1,138 @@
+"""What a scenario is: its name, its load and the flags for it, what it reports, how a round runs.
+
+A scenario's module holds one :class:`Scenario`, and :mod:`cli` names the module. The flags are
+plain :class:`click.Option` objects; each fills the field of the load that has its name. What the
+flags of all scenarios are (targets, rounds, output, thresholds) is :mod:`options`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+
+import click
+
+from callboard_bench.rounds import Metric, Round, Watch
+from callboard_bench.targets.target import Target
+
+#: How often something happens where it happens as often as the server lets it.
+MAX: Final = "max"
+
+_MOST_PER_SECOND: Final = 1_000_000
+_MOST_SECONDS: Final = 600
+
+
+class Load(Protocol):
+    """How much a scenario offers: a frozen dataclass whose fields are the scenario's flags."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def setting(self) -> str:
+        """Return it in one line, for the head of the table."""
+
+    def open_files(self) -> int:
+        """Return how many connections one process holds at most, the server's included."""
+
+
+LoadType = TypeVar("LoadType", bound=Load)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario(Generic[LoadType]):
+    """One scenario, as the command line knows it."""
+
+    name: str
+    #: Paragraphs of ``--help`` after the summary that :mod:`cli` has.
+    about: str
+    #: Made from the flags; raises ValueError, which says what to type, when they do not fit.
+    load: type[LoadType]
+    options: Sequence[click.Option]
+    metrics: Callable[[LoadType], Sequence[Metric]]
+    run: Callable[[Target, LoadType, Watch], Awaitable[Round]]
+    #: The command line of its floor, after ``python``; it takes ``--ports-file PATH`` besides and
+    #: finds the secret in ``BENCH_FLOOR_SECRET``. Empty where there is none.
+    floor: tuple[str, ...] = ()
+    #: More servers that the tool can start: name and command line, as a floor's.
+    others: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    #: The value that ``--max-p99`` limits, in milliseconds; empty without latencies.
+    p99: str = ""
+    #: Whether rounds have an audit, which ``--max-loss`` needs.
+    audited: bool = False
+
+
+def count(flag: str, default: int, meaning: str, *, least: int = 1) -> click.Option:
+    """Return a flag for a whole number from ``least``."""
+    return click.Option(
+        [flag],
+        type=click.IntRange(min=least),
+        default=default,
+        show_default=True,
+        metavar="N",
+        help=meaning,
+    )
+
+
+def seconds(flag: str, default: float, meaning: str, *, least: float = 0.0) -> click.Option:
+    """Return a flag for a length of time, above ``least``."""
+    return click.Option(
+        [flag],
+        type=click.FloatRange(min=least, max=_MOST_SECONDS, min_open=True),
+        default=default,
+        show_default=True,
+        metavar="SECONDS",
+        help=meaning,
+    )
+
+
+def rate(flag: str, default: int | str, meaning: str, *, unbounded: bool = False) -> click.Option:
+    """Return a flag for how often a second something happens; its value is a float.
+
+    With ``unbounded`` it may be ``max``, which is ``math.inf``.
+    """
+    return click.Option(
+        [flag],
+        callback=_rate(unbounded),
+        default=str(default),
+        show_default=True,
+        metavar="N|max" if unbounded else "N",
+        help=meaning,
+    )
+
+
+def message_bytes(default: int = 220) -> click.Option:
+    """Return ``--message-bytes``."""
+    return count("--message-bytes", default, "Size of one WebSocket message.")
+
+
+def switch(flag: str, meaning: str) -> click.Option:
+    """Return a flag without a value."""
+    return click.Option([flag], is_flag=True, help=meaning)
+
+
+def choice(flag: str, choices: Sequence[str], meaning: str) -> click.Option:
+    """Return a flag for one of a few words; the first is the default."""
+    return click.Option(
+        [flag], type=click.Choice(choices), default=choices[0], show_default=True, help=meaning
+    )
+
+
+def _rate(unbounded: bool) -> Callable[[click.Context, click.Parameter, str], float]:
+    def parse(context: click.Context, parameter: click.Parameter, text: str) -> float:
+        if unbounded and text == MAX:
+            return math.inf
+        try:
+            number = float(text)
+        except ValueError:
+            number = 0.0
+        if not 0 < number <= _MOST_PER_SECOND:
+            words = f", or {MAX!r} for as often as it goes" if unbounded else ""
+            raise click.BadParameter(
+                f"{text!r} is not a number above 0 and up to {_MOST_PER_SECOND:,}{words}.",
+                context,
+                parameter,
+            )
+        return number
+
+    return parse
