@@ -1,84 +1,106 @@
 """A load generator in a process of its own, so that the client does not measure itself.
 
 The parent asks (:meth:`Generator.ask`) and the child answers, one question at a time, over a
-pipe. The child ends when the pipe does, so it outlives no parent.
+pipe. A question is a dataclass that travels to the child and there does its own work
+(:class:`Question`); what it leaves for the next one lies on the child's :class:`Desk`, and so
+does work that goes on between questions. Progress needs no question: the child counts in memory
+that it shares with the parent (:attr:`Generator.counts`).
+
+The child ends when the pipe does, so it outlives no parent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.sharedctypes import RawArray
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import uvloop
 
-from callboard_bench.audit import Tally
-from callboard_bench.clock import monotonic_ns
-from callboard_bench.figures import Latencies
-from callboard_bench.hammer import Hammer
 from callboard_bench.process import raise_open_files_limit
-from callboard_bench.subscribers import Subscribers
 from callboard_bench.websocket import Unexpected
 
-_END_SECONDS = 5
+#: The cells of :attr:`Desk.counters`.
+CONNECTED, RECEIVED, ANSWERED, FAILED = range(4)
+
+_END_SECONDS: Final = 5
+
+Kept = TypeVar("Kept")
 
 
 class GeneratorFailed(Exception):
     """A generator could not do what it was asked, or is gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribe:
-    """Connect and subscribe once for each channel; answers None."""
+class Counts(NamedTuple):
+    """How far generators are: connections open, messages received, requests answered, failures."""
 
-    host: str
-    port: int
-    path: str
-    channels: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Record the latencies of these messages, both included; answers None."""
-
-    first: int
-    last: int
+    connected: int
+    received: int
+    answered: int
+    failed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Await:
-    """Wait for so many messages in all; answers (received, time of the last in ns)."""
+class Question(Protocol):
+    """What a generator is asked; it must be picklable, and so must its answer."""
 
-    total: int
-    quiet_seconds: float
-    timeout_seconds: float
+    async def answer(self, desk: Desk) -> object:
+        """Do the work, in the child.
 
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Audit that many messages; answers (Tally, Latencies)."""
-
-    published: int
+        Raises:
+            GeneratorFailed, Unexpected: it could not; the text is the parent's.
+        """
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
-    """Begin to send requests over so many connections; answers None."""
+class Desk:
+    """What a generator process keeps between questions, one thing of a kind."""
 
-    host: str
-    port: int
-    requests: Sequence[bytes]
-    connections: int
+    def __init__(self, counters: memoryview) -> None:
+        #: Cells that only this process writes, indexed by :data:`CONNECTED` and the others.
+        self.counters = counters
+        self._things: dict[type, object] = {}
+        self._work: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
 
+    def keep(self, thing: object) -> None:
+        """Keep a thing for later questions, in place of the one of its kind."""
+        self._things[type(thing)] = thing
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """How many requests were answered so far; answers (answered, time in ns)."""
+    def kept(self, kind: type[Kept]) -> Kept:
+        """Return the thing of this kind.
+
+        Raises:
+            GeneratorFailed: no question has left one.
+        """
+        thing = self._things.get(kind)
+        if not isinstance(thing, kind):
+            raise GeneratorFailed(f"there is no {kind.__name__} yet")
+        return thing
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin work that goes on between questions; its failure fails the next question."""
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def check(self) -> None:
+        """Raise what work begun by :meth:`start` has failed with, once."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and self._failure is None:
+            self._failure = task.exception()
 
 
 class Generator:
@@ -86,14 +108,21 @@ class Generator:
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
+        cells = RawArray(ctypes.c_uint64, len(Counts._fields))
+        self._counters = _shared(cells)
         self._pipe, childs_end = context.Pipe()
-        self._process = context.Process(target=_run, args=(childs_end,), daemon=True)
+        self._process = context.Process(target=_run, args=(childs_end, cells), daemon=True)
         self._process.start()
         childs_end.close()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
 
-    async def ask(self, question: object, timeout_seconds: float) -> Any:
+    @property
+    def counts(self) -> Counts:
+        """How far it is now, even while a question is open."""
+        return Counts(*self._counters)
+
+    async def ask(self, question: Question, timeout_seconds: float) -> Any:
         """Put one question and return its answer.
 
         Raises:
@@ -128,96 +157,8 @@ class Generator:
         self._process.close()
 
 
-def _run(pipe: Connection) -> None:
-    # Ctrl-C reaches the whole process group; the parent closes the pipe when it is done.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise_open_files_limit()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_Child(pipe).serve())
-
-
-def _watch(pipe: Connection, readable: asyncio.Event) -> None:
-    asyncio.get_running_loop().add_reader(pipe.fileno(), readable.set)
-    # uvloop has just made it non-blocking, and Connection reads a message in several calls.
-    os.set_blocking(pipe.fileno(), True)
-
-
-class _Child:
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-        self._subscribers: Subscribers | None = None
-        self._hammer: Hammer | None = None
-
-    async def serve(self) -> None:
-        """Answer questions until the parent is gone."""
-        readable = asyncio.Event()
-        _watch(self._pipe, readable)
-        while True:
-            await readable.wait()
-            readable.clear()
-            try:
-                question = self._pipe.recv()
-            except (EOFError, ConnectionResetError):
-                return
-            working = asyncio.ensure_future(self._answer(question))
-            leaving = asyncio.ensure_future(readable.wait())
-            # While one question is open there is no other: readable means the parent is gone.
-            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            leaving.cancel()
-            if not working.done():
-                working.cancel()
-                return
-            self._pipe.send(working.result())
-
-    async def _answer(self, question: object) -> object:
-        try:
-            return await self._do(question)
-        except Exception as error:
-            while isinstance(error, ExceptionGroup):
-                error = error.exceptions[0]
-            if isinstance(error, (GeneratorFailed, Unexpected)):
-                return GeneratorFailed(str(error))
-            return GeneratorFailed(f"{type(error).__name__}: {error}")
-
-    async def _do(self, question: object) -> object:
-        match question:
-            case Subscribe(host, port, path, channels):
-                if self._subscribers is None:
-                    self._subscribers = Subscribers(host, port, path)
-                await self._subscribers.subscribe(channels)
-            case Count(first, last):
-                self._listening.count(first, last)
-            case Await(total, quiet_seconds, timeout_seconds):
-                group = self._listening
-                await group.arrived(total, quiet_seconds, timeout_seconds)
-                return group.received, group.last_ns
-            case Finish(published):
-                return self._listening.finish(published)
-            case Trigger(host, port, requests, connections):
-                self._hammer = Hammer(host, port, requests)
-                await self._hammer.start(connections)
-            case Answered():
-                return self._progress()
-            case _:
-                raise GeneratorFailed(f"{question!r} is no question")
-        return None
-
-    @property
-    def _listening(self) -> Subscribers:
-        if self._subscribers is None:
-            raise GeneratorFailed("there are no subscribers yet")
-        return self._subscribers
-
-    def _progress(self) -> tuple[int, int]:
-        if self._hammer is None:
-            raise GeneratorFailed("there are no triggers yet")
-        if self._hammer.failure is not None:
-            raise GeneratorFailed(self._hammer.failure)
-        return self._hammer.answered, monotonic_ns()
-
-
 async def ask_all(
-    generators: Sequence[Generator], questions: Sequence[object], timeout_seconds: float
+    generators: Sequence[Generator], questions: Sequence[Question], timeout_seconds: float
 ) -> list[Any]:
     """Put one question to each generator at the same time; the answers in their order."""
     asked = (
@@ -227,10 +168,65 @@ async def ask_all(
     return await asyncio.gather(*asked)
 
 
-def merge(results: Sequence[tuple[Tally, Latencies]]) -> tuple[Tally, Latencies]:
-    """Join what several generators answered to :class:`Finish`."""
-    tally, latencies = Tally(), Latencies()
-    for part, seen in results:
-        tally.merge(part)
-        latencies.merge(seen)
-    return tally, latencies
+def counted(generators: Sequence[Generator]) -> Counts:
+    """Return how far these generators are together."""
+    counts = [generator.counts for generator in generators]
+    return Counts(*(sum(count[cell] for count in counts) for cell in range(len(Counts._fields))))
+
+
+def divided(total: int, parts: int) -> list[int]:
+    """Return the shares of ``total`` things among ``parts`` generators, the larger ones first."""
+    return [total // parts + (index < total % parts) for index in range(parts)]
+
+
+def _shared(cells: ctypes.Array[ctypes.c_uint64]) -> memoryview:
+    # Written and read in half the time that ctypes takes.
+    return memoryview(cells).cast("B").cast("Q")
+
+
+def _run(pipe: Connection, cells: ctypes.Array[ctypes.c_uint64]) -> None:
+    # Ctrl-C reaches the whole process group; the parent closes the pipe when it is done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise_open_files_limit()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(pipe, Desk(_shared(cells))))
+
+
+def _watch(pipe: Connection, readable: asyncio.Event) -> None:
+    asyncio.get_running_loop().add_reader(pipe.fileno(), readable.set)
+    # uvloop has just made it non-blocking, and Connection reads a message in several calls.
+    os.set_blocking(pipe.fileno(), True)
+
+
+async def _serve(pipe: Connection, desk: Desk) -> None:
+    """Answer questions until the parent is gone."""
+    readable = asyncio.Event()
+    _watch(pipe, readable)
+    while True:
+        await readable.wait()
+        readable.clear()
+        try:
+            question = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        working = asyncio.ensure_future(_answer(question, desk))
+        leaving = asyncio.ensure_future(readable.wait())
+        # While one question is open there is no other: readable means the parent is gone.
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        if not working.done():
+            working.cancel()
+            return
+        pipe.send(working.result())
+
+
+async def _answer(question: Question, desk: Desk) -> object:
+    try:
+        desk.check()
+        return await question.answer(desk)
+    except Exception as error:
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, (GeneratorFailed, Unexpected)):
+            return GeneratorFailed(str(error))
+        return GeneratorFailed(f"{type(error).__name__}: {error}")

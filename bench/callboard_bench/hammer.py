@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from typing import cast
 
 from callboard_bench.api import cut_answer
+from callboard_bench.clock import monotonic_ns
+from callboard_bench.generator import Desk, GeneratorFailed
 from callboard_bench.websocket import Unexpected
 
 
@@ -74,3 +77,29 @@ class _Connection(asyncio.Protocol):
         if self._hammer.failure is None:
             self._hammer.failure = reason
         self._transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Begin to send requests over so many connections; answers None."""
+
+    host: str
+    port: int
+    requests: Sequence[bytes]
+    connections: int
+
+    async def answer(self, desk: Desk) -> None:
+        hammer = Hammer(self.host, self.port, self.requests)
+        desk.keep(hammer)
+        await hammer.start(self.connections)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How many requests were answered so far; answers (answered, time in ns)."""
+
+    async def answer(self, desk: Desk) -> tuple[int, int]:
+        hammer = desk.kept(Hammer)
+        if hammer.failure is not None:
+            raise GeneratorFailed(hammer.failure)
+        return hammer.answered, monotonic_ns()

@@ -19,6 +19,7 @@ import orjson
 from callboard_bench.audit import Audit, Tally
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.figures import Latencies
+from callboard_bench.generator import Desk, GeneratorFailed
 from callboard_bench.stamps import read_stamp
 from callboard_bench.websocket import (
     Unexpected,
@@ -230,3 +231,65 @@ class Subscriber(asyncio.Protocol):
             self._ready.set_exception(Unexpected(reason))
         self._ready = None
         self._transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Connect and subscribe once for each channel; answers None."""
+
+    host: str
+    port: int
+    path: str
+    channels: Sequence[str]
+
+    async def answer(self, desk: Desk) -> None:
+        try:
+            group = desk.kept(Subscribers)
+        except GeneratorFailed:
+            group = Subscribers(self.host, self.port, self.path)
+            desk.keep(group)
+        await group.subscribe(self.channels)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Record the latencies of these messages, both included; answers None."""
+
+    first: int
+    last: int
+
+    async def answer(self, desk: Desk) -> None:
+        desk.kept(Subscribers).count(self.first, self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait for so many messages in all; answers (received, time of the last in ns)."""
+
+    total: int
+    quiet_seconds: float
+    timeout_seconds: float
+
+    async def answer(self, desk: Desk) -> tuple[int, int]:
+        group = desk.kept(Subscribers)
+        await group.arrived(self.total, self.quiet_seconds, self.timeout_seconds)
+        return group.received, group.last_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Audit that many messages; answers (Tally, Latencies)."""
+
+    published: int
+
+    async def answer(self, desk: Desk) -> tuple[Tally, Latencies]:
+        return desk.kept(Subscribers).finish(self.published)
+
+
+def merge(results: Sequence[tuple[Tally, Latencies]]) -> tuple[Tally, Latencies]:
+    """Join what several generators answered to :class:`Finish`."""
+    tally, latencies = Tally(), Latencies()
+    for part, seen in results:
+        tally.merge(part)
+        latencies.merge(seen)
+    return tally, latencies

@@ -17,13 +17,14 @@ from typing import Any, Final
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.contenders import Contender, Server
 from callboard_bench.figures import Latencies
-from callboard_bench.generator import Await, Count, Finish, Generator, Subscribe, ask_all, merge
+from callboard_bench.generator import Generator, Question, ask_all, divided
 from callboard_bench.keepalive import KeepAlive
 from callboard_bench.probe import Probe
 from callboard_bench.process import Meter, Use
 from callboard_bench.publisher import Publisher
 from callboard_bench.rounds import SHARES, Metric, Round, doubts, shares
 from callboard_bench.scenarios.under_load import under_load
+from callboard_bench.subscribers import Await, Count, Finish, Subscribe, merge
 
 CHANNEL: Final = "bench"
 
@@ -98,7 +99,7 @@ class Stage:
     async def open(self) -> None:
         """Subscribe everyone and connect the publisher."""
         path = f"/app/{self._server.app.key}?protocol=7&client=callboard-bench&version=1"
-        groups = _divided(self._load.subscribers, len(self._generators))
+        groups = divided(self._load.subscribers, len(self._generators))
         questions = [Subscribe(*self._address, path, [CHANNEL] * size) for size in groups]
         await ask_all(self._generators, questions, _CONNECT_SECONDS)
         connection = await self._connect()
@@ -116,7 +117,7 @@ class Stage:
         counted_range = Count(first, first + count - 1) if counted else Count(0, -1)
         await self._ask(counted_range, _FINISH_SECONDS)
         probe = Probe(await self._connect(), self._server.app, self._address) if probed else None
-        meter = Meter(self._server.pid, [generator.pid for generator in self._generators])
+        meter = Meter([self._server.pid], [generator.pid for generator in self._generators])
         meter.begin()
         start = monotonic_ns()
         async with asyncio.TaskGroup() as tasks:
@@ -142,14 +143,14 @@ class Stage:
 
     async def _arrive(self) -> int:
         published = self._publisher.published
-        groups = _divided(self._load.subscribers, len(self._generators))
+        groups = divided(self._load.subscribers, len(self._generators))
         questions = [Await(size * published, _QUIET_SECONDS, _ARRIVE_SECONDS) for size in groups]
         answers = await ask_all(self._generators, questions, _ARRIVE_SECONDS + _QUIET_SECONDS + 5)
         self._received = sum(received for received, _ in answers)
         last: int = max(last_ns for _, last_ns in answers)
         return last
 
-    async def _ask(self, question: object, timeout_seconds: float) -> list[Any]:
+    async def _ask(self, question: Question, timeout_seconds: float) -> list[Any]:
         return await ask_all(self._generators, [question] * len(self._generators), timeout_seconds)
 
     async def _connect(self) -> KeepAlive:
@@ -210,7 +211,3 @@ def _values(counted: Window, latencies: Latencies, lag: Latencies) -> dict[str, 
         "deliveries": counted.delivered,
         **shares(counted.use),
     }
-
-
-def _divided(total: int, parts: int) -> list[int]:
-    return [total // parts + (index < total % parts) for index in range(parts)]

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from callboard_bench.contenders import Contender, Server
-from callboard_bench.generator import Generator, Subscribe
+from callboard_bench.generator import Generator
 from callboard_bench.process import rss_of
 from callboard_bench.rounds import Metric, Round
 from callboard_bench.scenarios.under_load import under_load
+from callboard_bench.subscribers import Subscribe
 
 _CONNECT_SECONDS: Final = 120.0
 _FIRST: Final = 100

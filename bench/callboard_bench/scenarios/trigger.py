@@ -8,7 +8,8 @@ from typing import Final
 
 from callboard_bench.api import trigger
 from callboard_bench.contenders import Contender, Server
-from callboard_bench.generator import Answered, Generator, Trigger
+from callboard_bench.generator import Generator
+from callboard_bench.hammer import Answered, Trigger
 from callboard_bench.process import Meter
 from callboard_bench.rounds import SHARES, Metric, Round, doubts, shares
 from callboard_bench.scenarios.under_load import under_load
@@ -53,7 +54,7 @@ async def _measure(server: Server, generator: Generator, load: Load) -> Round:
     await generator.ask(question, _ANSWER_SECONDS)
     await asyncio.sleep(min(_WARM_UP_SECONDS, load.seconds))
     before, then = await generator.ask(Answered(), _ANSWER_SECONDS)
-    meter = Meter(server.pid, [generator.pid])
+    meter = Meter([server.pid], [generator.pid])
     meter.begin()
     await asyncio.sleep(load.seconds)
     after, now = await generator.ask(Answered(), _ANSWER_SECONDS)
