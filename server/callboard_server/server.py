@@ -176,17 +176,20 @@ class Server:
         certificate, key = self.settings.tls_certificate, self.settings.tls_key
         return tls.TLS(certificate, key) if certificate and key else None
 
-    async def _listen(self, sock: socket.socket, encryption: tls.TLS | None = None) -> None:
-        def connect() -> asyncio.Protocol:
-            if encryption is None:
-                return HTTPConnection(self._front)
-            return TLSHandshake(self._front, encryption)
+    def connect(self, encryption: tls.TLS | None = None) -> asyncio.Protocol:
+        """Return the protocol for a client's transport, which need not be a socket's."""
+        if encryption is None:
+            return HTTPConnection(self._front)
+        return TLSHandshake(self._front, encryption)
 
+    async def _listen(self, sock: socket.socket, encryption: tls.TLS | None = None) -> None:
         _tune(sock)
         # uvloop closes the socket if it cannot listen, and then it has no address any more.
         address = sock.getsockname()
         try:
-            listener = await self._loop.create_server(connect, sock=sock, backlog=_BACKLOG)
+            listener = await self._loop.create_server(
+                lambda: self.connect(encryption), sock=sock, backlog=_BACKLOG
+            )
         except OSError as error:
             if isinstance(sock, UnixSocket):
                 raise unix_socket.explain(sock.path, error) from None
