@@ -1,0 +1,77 @@
+"""Servers that run already: found by their URL, and left as they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+from callboard_bench import api
+from callboard_bench.api import App
+from callboard_bench.targets.owners import owners, with_children
+from callboard_bench.targets.target import Address, Contender, Target
+
+_ANSWER_SECONDS: Final = 5.0
+_HEAD_BYTES: Final = 4096
+
+
+class Unreachable(Exception):
+    """A server does not answer, or not for this app; the text says what it did instead."""
+
+
+def running_server(
+    name: str, app: App, where: Address, websocket: Address, pids: Sequence[int] = ()
+) -> Contender:
+    """Return a server that somebody else started.
+
+    Args:
+        pids: its processes, where they are known; else the owners of its ports.
+    """
+    return Contender(name, partial(_opened, name, app, where, websocket, tuple(pids)))
+
+
+@asynccontextmanager
+async def _opened(
+    name: str, app: App, where: Address, websocket: Address, pids: tuple[int, ...]
+) -> AsyncIterator[Target]:
+    await answers(app, where)
+    # Anew for each round: it may have been started again, or have forked.
+    found = with_children(pids) if pids else owners(where, websocket)
+    yield Target(name, app, where, websocket, found)
+
+
+async def answers(app: App, where: Address) -> None:
+    """Ask for the app's channels, once, so that a wrong key is told before any load.
+
+    Raises:
+        Unreachable: nobody listens, or the answer is none to a signed request.
+    """
+    url = f"{where.host}:{where.port}"
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            head = await _ask(where, api.get(app, where.host, where.port, "channels", {}))
+    except TimeoutError:
+        raise Unreachable(f"{url} did not answer within {_ANSWER_SECONDS:g} s") from None
+    except OSError as error:
+        raise Unreachable(
+            f"{url} cannot be reached: {error}; start the server first, or let the bench do it "
+            "with --server"
+        ) from None
+    status = head.split(b" ", 2)[1:2]
+    if status != [b"200"]:
+        said = head.decode(errors="replace").strip()[:200] or "nothing"
+        raise Unreachable(
+            f"{url} does not take signed requests for app {app.id} with key {app.key}; see that "
+            f"ID, KEY and SECRET are the server's. It answered: {said}"
+        )
+
+
+async def _ask(where: Address, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(**where.endpoint())
+    try:
+        writer.write(request)
+        return await reader.read(_HEAD_BYTES)
+    finally:
+        writer.close()

@@ -1,0 +1,107 @@
+"""A server's process: its group, what it said, and its end.
+
+A server gets a process group of its own: Ctrl-C reaches the tool, and the tool ends the group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+_STOP_SECONDS: Final = 12.0
+_POLL_SECONDS: Final = 0.01
+_SAID_CHARACTERS: Final = 800
+
+
+class ServerFailed(Exception):
+    """A server did not start, or died; the text holds the end of what it said."""
+
+
+class ServerProcess:
+    """A process that was started, and what it said."""
+
+    def __init__(
+        self, name: str, command: list[str], environment: dict[str, str], log: Path
+    ) -> None:
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                process_group=0,
+            )
+        self.name = name
+        self.pid = self._process.pid
+        self._log = log
+
+    def said(self) -> str:
+        """Return the end of its output."""
+        text = self._log.read_text(errors="replace")[-_SAID_CHARACTERS:]
+        return text.strip() or "nothing"
+
+    def check(self) -> None:
+        """See that it runs.
+
+        Raises:
+            ServerFailed: it has ended.
+        """
+        if self._process.poll() is not None:
+            raise ServerFailed(
+                f"{self.name} ended with status {self._process.returncode}; it said: {self.said()}"
+            )
+
+    async def end(self) -> None:
+        """End the process and all of its group, and wait for them."""
+        try:
+            self._signal(signal.SIGTERM)
+            for _ in range(int(_STOP_SECONDS / _POLL_SECONDS)):
+                # A wrapper ends before what it started: only an empty group has ended.
+                if self._process.poll() is not None and not self._signal(0):
+                    return
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+
+    def _signal(self, number: int) -> bool:
+        """Send a signal to the group, and return whether there is anybody in it."""
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+@asynccontextmanager
+async def started_process(
+    name: str, command: list[str], environment: dict[str, str], log: Path
+) -> AsyncIterator[ServerProcess]:
+    """Start a process, and end it and its group afterwards.
+
+    Raises:
+        ServerFailed: it ended before its time; the text holds what it said last.
+    """
+    server = ServerProcess(name, command, environment, log)
+    try:
+        yield server
+        server.check()
+    except Exception as error:
+        if isinstance(error, ServerFailed):
+            raise
+        # What failed because the server died says less than what the server said.
+        try:
+            server.check()
+        except ServerFailed as failure:
+            raise failure from error
+        error.add_note(f"{name} said: {server.said()}")
+        raise
+    finally:
+        await server.end()

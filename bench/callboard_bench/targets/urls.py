@@ -1,0 +1,65 @@
+"""Targets as they are typed: ``[NAME=]http[s]://KEY:SECRET@HOST[:PORT]/apps/ID``.
+
+That is the form in which Pusher's libraries take an app from ``PUSHER_URL``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from callboard_bench.api import App
+
+FORM: Final = "http://KEY:SECRET@HOST:PORT/apps/ID"
+
+_NAMED: Final = re.compile(r"([\w.-]+)=(.*)", re.DOTALL)
+_PATH: Final = re.compile(r"/apps/([^/]+)/?")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class BadUrl(ValueError):
+    """It is no such URL; the text says what was expected, and holds no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """What a URL says; ``name`` is host and port where none was given."""
+
+    name: str
+    app: App
+    host: str
+    port: int
+    tls: bool
+
+
+def parse_url(text: str) -> Url:
+    """Parse one, with its name if it has one.
+
+    Raises:
+        BadUrl: the text says what was expected.
+    """
+    named = _NAMED.fullmatch(text)
+    name, address = named.groups() if named is not None else ("", text)
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        raise BadUrl(f"the host or port of a target is not understood; write {FORM}") from None
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise BadUrl(f"a target begins with http:// or https:// and a host; write {FORM}")
+    if not parts.username or not parts.password:
+        raise BadUrl(f"a target needs the app's key and secret before its host; write {FORM}")
+    path = _PATH.fullmatch(parts.path)
+    if path is None or parts.query or parts.fragment:
+        raise BadUrl(f"a target ends with the app's path, /apps/ID; write {FORM}")
+    app = App(unquote(path[1]), unquote(parts.username), unquote(parts.password))
+    port = _PORTS[parts.scheme] if port is None else port
+    host = parts.hostname
+    return Url(name or f"{host}:{port}", app, host, port, parts.scheme == "https")
+
+
+def without_secrets(text: str) -> str:
+    """Return a command line's word with the secrets of all URLs in it struck out."""
+    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
