@@ -66,6 +66,22 @@ def peak_rss_of(pid: int) -> int:
     return _memory_of(pid, "VmHWM:")
 
 
+def cpu_if_alive(pid: int) -> Cpu | None:
+    """Read the CPU time of a process as :func:`cpu_of` does; None when it has ended."""
+    try:
+        return cpu_of(pid)
+    except OSError:
+        return None
+
+
+def rss_if_alive(pid: int) -> int | None:
+    """Read the resident set of a process as :func:`rss_of` does; None when it has ended."""
+    try:
+        return rss_of(pid)
+    except OSError:
+        return None
+
+
 def _memory_of(pid: int, field: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(field):
@@ -119,7 +135,7 @@ class Meter:
         return (
             monotonic_ns(),
             _machine_busy_seconds(),
-            {pid: cpu for pid in self._server_pids if (cpu := _cpu_if_alive(pid)) is not None},
+            {pid: cpu for pid in self._server_pids if (cpu := cpu_if_alive(pid)) is not None},
             [cpu_of(pid) for pid in self._client_pids],
         )
 
@@ -148,10 +164,3 @@ class Meter:
         if not math.isnan(others):
             others = max(0.0, others)
         return Use(seconds, server, share, max(clients[1:], default=0.0), clients[0], others)
-
-
-def _cpu_if_alive(pid: int) -> Cpu | None:
-    try:
-        return cpu_of(pid)
-    except OSError:
-        return None
