@@ -15,6 +15,10 @@ class BackendRate:
         self._clock = clock
         self._windows: dict[str, _Window] = {}
 
+    def forget(self) -> None:
+        """Let every app have its second to itself."""
+        self._windows.clear()
+
     def admits(self, app: AppSettings, events: int) -> bool:
         """Count ``events`` of the app, or return False if that is more than it may send."""
         limit = app.max_backend_events_per_second

@@ -34,6 +34,7 @@ from callboard_server.settings import AppSettings
 from callboard_server.signed_in import SignedInUsers
 from callboard_server.stepping import step
 from callboard_server.subscription_counts import SubscriptionCounts
+from callboard_server.witness import Witness
 
 #: Builds a wire form of an event's JSON text, such as a WebSocket text frame.
 Encode = Callable[[bytes], bytes]
@@ -100,6 +101,7 @@ class Hub:
         time: Callable[[], float],
         observer: Observer | None = None,
         reservations: Reservations | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.broker = broker
         self.observer = NoObserver() if observer is None else observer
@@ -113,7 +115,8 @@ class Hub:
         self.connections: dict[str, Subscriber] = {}
         #: Transports that are not, or no longer, those of a live connection.
         self.transient: Roster[Transient] = Roster()
-        self.refusals = RefusalLog(time)
+        self.witness = witness
+        self.refusals = RefusalLog(time, witness)
         #: Set when all clients are sent away at once: none need hear of the others leaving.
         self.farewell = False
         #: Clients closed since the start because they read too slowly.

@@ -124,6 +124,9 @@ class WebSocket(asyncio.Protocol):
                 self._hub, app, self._settings, self, frames.text_frame, self._response
             )
             self._response = b""
+            if self._hub.witness is not None:
+                socket_id = self._connection.socket_id
+                self._hub.witness.connected(socket_id, "ws", query, client)
             # Whatever the kernel does not take at once is a reason to wait: then the buffer is
             # never more than one write (over TLS two), and the outbox is what is counted. With 0
             # uvloop would say of an empty TLS transport that it is full, and take it back.

@@ -38,6 +38,17 @@ class Serial(NamedTuple):
     n: int
 
 
+class Source(enum.Enum):
+    """Who published an event."""
+
+    #: An app's backend, by a call of the API.
+    API = "api"
+    #: A connection, to the others in its channel.
+    CLIENT = "client"
+    #: The server of its own accord, or what is added to it.
+    SERVER = "server"
+
+
 class Message(msgspec.Struct, frozen=True, gc=False):
     """One event for one channel, its JSON text built once by whoever published it."""
 
@@ -48,6 +59,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     excluded: str | None = None
     #: Whether it becomes what a new subscriber of its cache channel hears first.
     cached: bool = False
+    source: Source = Source.SERVER
 
 
 class Subscription(msgspec.Struct, frozen=True, gc=False):

@@ -97,12 +97,14 @@ class Fallback:
     async def _receive(
         self, name: _Name, query: str, client: ClientInfo, action: bytes
     ) -> Response | Attend:
-        session = self._sessions.get(name) or await self._open(name, query, client)
+        session = self._sessions.get(name) or await self._open(name, query, client, action)
         if isinstance(session, Refusal):
             return one_piece(lines.OPEN + lines.close(session.code, session.message))
         return partial(session.attend, streaming=action == b"xhr_streaming")
 
-    async def _open(self, name: _Name, query: str, client: ClientInfo) -> Session | Refusal:
+    async def _open(
+        self, name: _Name, query: str, client: ClientInfo, action: bytes
+    ) -> Session | Refusal:
         if self.leaving:
             return refusals.RECONNECT
         if self._full:
@@ -115,6 +117,9 @@ class Fallback:
             forget = partial(self._sessions.pop, name)
             session = Session(self._hub, app, self._settings, self._unattended, forget)
             self._sessions[name] = session
+            if self._hub.witness is not None:
+                transport = "xhr_polling" if action == b"xhr" else "xhr_streaming"
+                self._hub.witness.connected(session.socket_id, transport, query, client)
             return session
         # Others have asked while the broker was: for this session, or for too many.
         await self._hub.broker.disconnect(app.id)

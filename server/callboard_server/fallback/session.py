@@ -111,6 +111,11 @@ class Session:
         )
         self._await_receive()
 
+    @property
+    def socket_id(self) -> str:
+        """The connection's; empty when it is over."""
+        return self._connection.socket_id if self._connection is not None else ""
+
     # Requests
 
     def attend(self, exchange: Exchange, *, streaming: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from callboard_protocol import messages, refusals
@@ -26,6 +27,8 @@ def receive(connection: Connection, text: str) -> asyncio.Task[None] | None:
     try:
         message = messages.decode_client_message(text)
     except BadMessage as mistake:
+        log = connection.hub.refusals
+        log.tell("a message", str(mistake), app=connection.app.id, socket_id=connection.socket_id)
         connection.send(messages.error(str(mistake)))
         return None
     return connection.hub.run(handle(connection, message))
@@ -39,26 +42,33 @@ async def handle(connection: Connection, message: ClientMessage) -> None:
         else:
             await _HANDLERS.get(message.event, _unsupported)(connection, message)
     except BadMessage as mistake:
-        if isinstance(mistake, NotAuthorized):
-            _note(connection, message, mistake)
+        _note(connection, message, mistake)
         connection.send(messages.error(str(mistake)))
     except Exception:
         logger.exception("a message failed event=%r app=%s", message.event[:100], connection.app.id)
         connection.end(refusals.INTERNAL_ERROR)
 
 
-def _note(connection: Connection, message: ClientMessage, mistake: NotAuthorized) -> None:
-    """Log what whoever runs the server looks for when a backend has the wrong secret.
+def _note(connection: Connection, message: ClientMessage, mistake: BadMessage) -> None:
+    """Tell a mistake, and log what whoever runs the server looks for.
 
-    Without what was signed: it may say who somebody is.
+    That is a backend with the wrong secret; without what was signed, which may say who somebody is.
     """
-    connection.hub.refusals.note(
-        message.event,
-        str(mistake).partition(":")[0],
-        app=connection.app.id,
-        socket_id=connection.socket_id,
-        channel=repr(str(messages.parameters(message).get("channel", ""))[:200]),
-    )
+    unauthorized = isinstance(mistake, NotAuthorized)
+    if connection.hub.witness is None and not unauthorized:
+        return
+    channel = message.channel
+    with suppress(BadMessage):
+        channel = messages.parameters(message).get("channel", channel)
+    facts = {
+        "app": connection.app.id,
+        "socket_id": connection.socket_id,
+        "channel": repr(str(channel or "")[:200]),
+    }
+    log = connection.hub.refusals
+    log.tell(message.event[:100], str(mistake), **facts)
+    if unauthorized:
+        log.log(message.event, str(mistake).partition(":")[0], **facts)
 
 
 async def _ping(connection: Connection, message: ClientMessage) -> None:
