@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from callboard_protocol import refusals
+from callboard_protocol.refusals import Refusal
 from callboard_server import changes, listeners, tls, unix_socket
 from callboard_server.api import Api
 from callboard_server.apps import AppRegistry
@@ -35,9 +36,10 @@ from callboard_server.reservations import Reservations
 from callboard_server.roster import Roster
 from callboard_server.settings import Settings
 from callboard_server.unix_socket import UnixSocket
-from callboard_server.webhooks import Webhooks
-from callboard_server.webhooks.posting import HTTPPoster
+from callboard_server.webhooks import Timing, Webhooks
+from callboard_server.webhooks.posting import HTTPPoster, Poster
 from callboard_server.webhooks.targets import Targets
+from callboard_server.witness import Witness
 
 logger = logging.getLogger("callboard.server")
 
@@ -45,6 +47,8 @@ logger = logging.getLogger("callboard.server")
 REQUESTS_SECONDS = 3.0
 FAREWELL_SECONDS = 2.0
 _BACKLOG = 4096
+#: Turns of the loop after which a connection that was made is accepted, read and answered.
+_TURNS_TO_HEAR = 3
 #: After so many clients of a reload the others get a turn.
 _CLIENTS_PER_TURN = 256
 #: How much the kernel may hold unsent for one client; the rest is ours to count.
@@ -66,6 +70,9 @@ class Server:
         *,
         tls_sockets: Sequence[socket.socket] = (),
         make_broker: Callable[[Callable[[], float]], State] = MemoryBroker,
+        make_poster: Callable[[Targets], Poster] = HTTPPoster,
+        webhook_timing: Timing | None = None,
+        witness: Witness | None = None,
         clock: Clock | None = None,
         extensions: Sequence[Extension] = (),
     ) -> None:
@@ -75,6 +82,9 @@ class Server:
         self._plain = list(sockets)
         self._encrypted = list(tls_sockets)
         self._make_broker = make_broker
+        self._make_poster = make_poster
+        self._webhook_timing = webhook_timing
+        self._witness = witness
         self._extensions = Extensions(extensions)
         self._listeners: list[asyncio.Server] = []
         self._tls: tls.TLS | None = None
@@ -138,15 +148,24 @@ class Server:
             deadlines=self.deadlines,
             clock=self._clock,
             time=loop.time,
-            poster=HTTPPoster(targets),
+            poster=self._make_poster(targets),
             reservations=reservations,
+            timing=self._webhook_timing,
         )
         flusher = Flusher(loop.call_soon, loop.time)
-        self.hub = Hub(self.broker, flusher, self.deadlines, loop.time, self.webhooks, reservations)
+        self.hub = Hub(
+            self.broker,
+            flusher,
+            self.deadlines,
+            loop.time,
+            self.webhooks,
+            reservations,
+            self._witness,
+        )
         self._facilities = Facilities(self.broker, self.apps, reservations, self._clock)
         self._pages = Pages(lambda: self._stopped is None)
         prefix = self.settings.path_prefix.encode()
-        api = Api(
+        self._api = Api(
             self.apps,
             self.broker,
             self.broker,
@@ -162,7 +181,7 @@ class Server:
             settings=self.settings,
             deadlines=self.deadlines,
             encoder=Encoder(self._clock.now),
-            handle=api.handle,
+            handle=self._api.handle,
             fallback=self._fallback.handle,
             fallback_paths=self._fallback.paths,
             extensions=self._extensions,
@@ -229,6 +248,24 @@ class Server:
             client.app = app
         else:
             client.end(refusals.APP_DISABLED)
+
+    async def renew(self, farewell: Refusal) -> None:
+        """Send all clients away with ``farewell``, and forget what they and backends have left.
+
+        Addresses, settings and kept-alive connections of backends stay. What had reached this
+        machine before the call is heard first, so none of it can come up afterwards. The broker
+        is left for whoever made it.
+        """
+        for _ in range(_TURNS_TO_HEAR):
+            await asyncio.sleep(0)
+        # All are sent away: none need hear of the others leaving.
+        self.hub.farewell = True
+        for client in list(self.hub.connections.values()):
+            client.end(farewell)
+        self.hub.farewell = False
+        self.hub.counts.forget()
+        self._api.rate.forget()
+        self.webhooks.forget()
 
     async def stop(self, drain_seconds: float | None = None) -> None:
         """Take no more clients, finish requests, send clients away, and clean up.

@@ -46,6 +46,12 @@ class SubscriptionCounts:
             self._pause(key)
             await self._publish(app, channel, count)
 
+    def forget(self) -> None:
+        """Begin anew: the next change of any channel is told."""
+        for pause in self._pauses.values():
+            self._deadlines.cancel(pause)
+        self._pauses.clear()
+
     def _pause(self, key: tuple[str, str]) -> None:
         pause = self._pauses[key] = _Pause(lambda: self._resume(key))
         self._deadlines.set(pause, INTERVAL_SECONDS)

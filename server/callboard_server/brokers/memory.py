@@ -80,12 +80,16 @@ class MemoryBroker:
 
     async def stop(self) -> None:
         self._listener = None
+        self._taps.clear()
+        self.forget()
+
+    def forget(self) -> None:
+        """Lose who is there and what was said, and nothing else, without telling anybody."""
         self._channels.clear()
         self._connections.clear()
         self._last_events.clear()
         self._provisional.clear()
         self._users.clear()
-        self._taps.clear()
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[Serial]:
         return [self._publish(message) for message in messages]

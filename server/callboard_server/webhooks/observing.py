@@ -80,7 +80,7 @@ class Webhooks:
     # Observer
 
     def wants_transitions(self, app: AppSettings) -> bool:
-        return bool(app.webhooks) and not self._stopped
+        return bool(app.webhooks) and not self._stopped and self._timing.settle > 0
 
     def transition(self, app: AppSettings, transition: Transition) -> None:
         if self._stopped:
@@ -115,6 +115,15 @@ class Webhooks:
             self._queue(app, wanting, webhooks.subscription_count(channel, count))
 
     # The end
+
+    def forget(self) -> None:
+        """Drop what waits, also what is being posted, and go on with what comes."""
+        self._settling.forget()
+        self._cache_misses.clear()
+        deliveries, self._deliveries = self._deliveries, {}
+        for each in deliveries.values():
+            if each.worker is not None:
+                each.worker.cancel()
 
     async def stop(self) -> None:
         """Deliver what can be delivered in ``timing.farewell`` seconds, and drop the rest.

@@ -70,6 +70,13 @@ class Settling:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def forget(self) -> None:
+        """Drop what is held, and what is being told."""
+        self._deadlines.cancel(self)
+        self._pending.clear()
+        for task in self._tasks:
+            task.cancel()
+
     def _waited(self, pending: _Pending) -> float:
         return self._deadlines.seconds_since(pending.since)
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Timing:
     """All in seconds; the first two and ``first_retry`` are as hosted Pusher documents them."""
 
-    #: How long a client that was cut off may take to come back without anybody being told.
+    #: How long a client that was cut off may take to come back without anybody being told; with
+    #: 0 its going is told at once.
     settle: float = 3.0
     #: How old an event may become before it is given up.
     retry_for: float = 300.0
