@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any, TypeVar
 
 import uvloop
 
@@ -16,6 +17,8 @@ from callboard_server import listeners, sockets
 from callboard_server.extensions import Extension
 from callboard_server.server import Server
 from callboard_server.settings import Settings
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,20 @@ class BackgroundServer:
 
     The same code path as the command's, without signal handlers, environment or output. Use as
     a context manager, or call :meth:`start` and :meth:`stop`; also from a coroutine, whose loop
-    waits meanwhile. ``extensions`` are started with the server, each time.
+    waits meanwhile. ``extensions`` are started with the server, each time. ``make_server`` is for
+    one of other parts, as ``functools.partial`` of the class makes it.
     """
 
-    def __init__(self, settings: Settings, *, extensions: Sequence[Extension] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        extensions: Sequence[Extension] = (),
+        make_server: Callable[..., Server] = Server,
+    ) -> None:
         self.settings = settings
         self._extensions = extensions
+        self._make_server = make_server
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._server: Server | None = None
@@ -125,15 +136,19 @@ class BackgroundServer:
             raise RuntimeError("the server is not running: call start() first")
         asyncio.run_coroutine_threadsafe(self.server.reload(settings), self._loop).result()
 
-    def call(self, function: Callable[[Server], object]) -> None:
-        """Run ``function(server)`` on the server's thread and wait for it."""
+    def call(self, function: Callable[[Server], Result]) -> Result:
+        """Run ``function(server)`` on the server's thread, and return what it returns."""
 
-        async def run() -> None:
-            function(self.server)
+        async def run(server: Server) -> Result:
+            return function(server)
 
+        return self.submit(run).result()
+
+    def submit(self, function: Callable[[Server], Coroutine[Any, Any, Result]]) -> Future[Result]:
+        """Begin ``function(server)`` on the server's thread, and return what will be its result."""
         if self._loop is None:
             raise RuntimeError("the server is not running: call start() first")
-        asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(function(self.server), self._loop)
 
     def _live(self, life: _Life) -> None:
         # All of it in here: the thread that starts the server may have a loop running already.
@@ -150,7 +165,7 @@ class BackgroundServer:
 
     async def _serve(self, life: _Life) -> None:
         with closing(sockets.bind(self.settings)) as bound:
-            server = Server(
+            server = self._make_server(
                 self.settings,
                 bound.plain,
                 tls_sockets=bound.tls,
