@@ -8,7 +8,7 @@
    a machine that slows down meanwhile slows all of them.
 3. What computes is timed by the CPU time of the process, which others on the machine do not take
    away; what waits for a disk is timed by the clock on the wall, and said to be. The garbage
-   collector runs before a timing and is off during it.
+   collector runs before each round and is off during it.
 4. Before each timing runs a short one of the *calibration* loop (:mod:`calibration`), always the
    same work in Python and OpenSSL. A time divided by the calibration's beside it can be compared
    with that of another day.

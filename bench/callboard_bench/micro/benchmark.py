@@ -41,11 +41,19 @@ def repeated(function: Callable[..., object], *arguments: Any) -> Body:
     return body
 
 
-def calling(name: str, title: str, function: Callable[..., object], *arguments: Any) -> Benchmark:
-    """Return the benchmark of a function that needs nothing but its arguments."""
+def calling(
+    name: str, title: str, function: Callable[..., object], *arguments: Any, gives: object = None
+) -> Benchmark:
+    """Return the benchmark of a function that needs nothing but its arguments.
+
+    ``gives`` is what it returns if it does what is meant to be timed; None if that is not known.
+    """
 
     @contextmanager
     def prepare() -> Iterator[Body]:
+        found = function(*arguments)
+        if gives is not None and found != gives:
+            raise AssertionError(f"{name} is to return {gives!r}, not {found!r}")
         yield repeated(function, *arguments)
 
     return Benchmark(name, title, prepare)

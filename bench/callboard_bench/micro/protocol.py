@@ -29,6 +29,7 @@ def benchmarks() -> Sequence[Benchmark]:
     event = messages.channel_event("order-changed", _CHANNEL, _DATA)
     string = signatures.channel_string(_SOCKET_ID, _CHANNEL)
     hook = webhooks.body(_NOW * 1000, [webhooks.channel_occupied(_CHANNEL)])
+    frame = _masked(_SUBSCRIBE.encode())
     return [
         calling(
             "event-encode",
@@ -48,9 +49,10 @@ def benchmarks() -> Sequence[Benchmark]:
             "frame-cut",
             f"a client's masked text frame of {len(_SUBSCRIBE)} bytes cut and unmasked",
             frames.cut_text_frame,
-            _masked(_SUBSCRIBE.encode()),
+            frame,
             0,
             _LIMIT_BYTES,
+            gives=(_SUBSCRIBE.encode(), len(frame)),
         ),
         calling(
             "client-decode",
@@ -66,6 +68,7 @@ def benchmarks() -> Sequence[Benchmark]:
             _KEY,
             _SECRET,
             float(_NOW),
+            gives={},
         ),
         calling(
             "channel-auth",
@@ -74,6 +77,7 @@ def benchmarks() -> Sequence[Benchmark]:
             _SECRET,
             string,
             signatures.sign(_SECRET, string),
+            gives=True,
         ),
         calling(
             "webhook-sign",

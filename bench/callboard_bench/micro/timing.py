@@ -81,10 +81,12 @@ class Timer:
 
     def round(self) -> None:
         """Time everything once."""
+        turns, calibrate = self._calibration
         found = []
-        for timing, body in self._prepared:
-            calibration = self._timed(CALIBRATION, self._calibration[1], self._calibration[0])
-            found.append((calibration, self._timed(timing.benchmark, body, timing.turns)))
+        with _without_collection():
+            for timing, body in self._prepared:
+                calibration = self._timed(CALIBRATION, calibrate, turns)
+                found.append((calibration, self._timed(timing.benchmark, body, timing.turns)))
         for (timing, _), (calibration, ns) in zip(self._prepared, found, strict=True):
             timing.ns.append(ns)
             timing.relative.append(ns / calibration)
@@ -119,14 +121,19 @@ class Timer:
     def _timed(self, benchmark: Benchmark, body: Body, turns: int) -> float:
         """Return nanoseconds per operation of one timing."""
         clock = self._clocks.elapsed if benchmark.waits else self._clocks.cpu
-        collecting = gc.isenabled()
-        gc.collect()
-        gc.disable()
-        try:
-            began = clock()
-            body(turns)
-            took = clock() - began
-        finally:
-            if collecting:
-                gc.enable()
-        return took / turns / benchmark.operations
+        began = clock()
+        body(turns)
+        return (clock() - began) / turns / benchmark.operations
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Collect garbage now, and none while the context lasts."""
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()

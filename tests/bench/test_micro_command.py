@@ -1,0 +1,192 @@
+"""``callboard bench micro`` as it is typed: what it prints, saves, compares and refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from callboard_bench.micro.benchmark import Benchmark, Body, calling
+from callboard_bench.micro.command import micro_command
+from callboard_bench.micro.record import Record, as_json, read
+
+BENCHMARKS = [
+    calling("sorting", "a list of three sorted", sorted, [3, 1, 2]),
+    calling("adding", "the sum of three", sum, [3, 1, 2]),
+]
+
+
+def bench(*arguments: str | Path, of: Sequence[Benchmark] = BENCHMARKS) -> Result:
+    """Type the command; with tiny counts unless told otherwise."""
+    command = micro_command(lambda: of)
+    tiny = ["--slice-ms", "0.01", "--rounds", "2"]
+    return CliRunner().invoke(command, [*tiny, *map(str, arguments)])
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A run of this machine."""
+    path = tmp_path / "before.json"
+    assert bench("--save", path).exit_code == 0
+    return path
+
+
+def change(path: Path, **fields: object) -> None:
+    """Write the saved run anew, with other values in these fields."""
+    path.write_bytes(as_json(msgspec.structs.replace(read(path), **fields)))
+
+
+def times(run: Record, factor: float) -> dict[str, object]:
+    """The benchmarks of a run as if each had taken longer by a factor."""
+    return {
+        name: msgspec.structs.replace(
+            figures, relative=[factor * value for value in figures.relative]
+        )
+        for name, figures in run.benchmarks.items()
+    }
+
+
+def test_the_table_has_a_line_for_each() -> None:
+    done = bench()
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("micro: median (lowest – highest) of rounds: 2; ")
+    assert [line.split()[0] for line in lines[4:]] == ["sorting", "adding"]
+    assert "garbage collector off while timed" in done.stdout
+
+
+def test_names_pick_some_and_the_list_says_what_they_do() -> None:
+    done = bench("adding", "--list")
+    assert done.stdout == "adding  the sum of three\n"
+
+
+def test_an_unknown_name_is_answered_with_those_there_are() -> None:
+    done = bench("fame-encode")
+    assert done.exit_code == 2
+    assert "no benchmark is called fame-encode; there are: sorting, adding" in done.stderr
+
+
+def test_what_is_saved_is_what_json_prints_and_can_be_read_again(tmp_path: Path) -> None:
+    done = bench("--json", "--save", tmp_path / "run.json")
+    printed = msgspec.json.decode(done.stdout, type=Record)
+    assert read(tmp_path / "run.json") == printed
+    assert len(printed.benchmarks["adding"].ns) == printed.rounds == 2
+    assert printed.machine["cores"]
+
+
+def test_a_baseline_far_away_gives_a_verdict(saved: Path) -> None:
+    change(saved, benchmarks=times(read(saved), 1000))
+    done = bench("--baseline", saved)
+    assert done.exit_code == 0
+    assert [line.split()[-1] for line in done.stdout.splitlines()[4:]] == ["faster", "faster"]
+
+
+def test_a_regression_beyond_the_limit_ends_with_1_and_is_named(saved: Path) -> None:
+    change(saved, benchmarks=times(read(saved), 0.001))
+    done = bench("--baseline", saved, "--max-regression", "50", "adding")
+    assert done.exit_code == 1
+    assert "adding takes " in done.stderr
+    assert "longer than the baseline; allowed are 50 %" in done.stderr
+    assert "sorting" not in done.stderr
+
+
+def test_slower_without_a_limit_is_shown_and_no_fault(saved: Path) -> None:
+    change(saved, benchmarks=times(read(saved), 0.001))
+    done = bench("--baseline", saved)
+    assert done.exit_code == 0
+    assert "slower" in done.stdout
+
+
+def test_a_benchmark_that_the_baseline_lacks_is_new(saved: Path) -> None:
+    change(saved, benchmarks={})
+    done = bench("--baseline", saved, "--max-regression", "0", "adding")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[4].split()[-1] == "new"
+
+
+def test_another_machines_baseline_is_refused_unless_forced(saved: Path) -> None:
+    change(saved, machine={**read(saved).machine, "cpu": "abacus"})
+    refused = bench("--baseline", saved)
+    assert refused.exit_code == 2
+    assert "is of another machine: cpu 'abacus' there" in refused.stderr
+    assert "--force" in refused.stderr
+    forced = bench("--baseline", saved, "--force")
+    assert forced.exit_code == 0
+    assert "warning: the baseline is of another machine" in forced.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"{}", "is no saved run"),
+        (b"ns", "make one with: callboard bench micro --save FILE"),
+    ],
+)
+def test_a_file_that_is_no_baseline_is_refused_before_anything_runs(
+    tmp_path: Path, content: bytes | None, complaint: str
+) -> None:
+    path = tmp_path / "before.json"
+    if content is not None:
+        path.write_bytes(content)
+    done = bench("--baseline", path)
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+    assert "round 1" not in done.stderr
+
+
+def test_a_baseline_of_another_calibration_is_refused(saved: Path) -> None:
+    change(saved, calibration=0)
+    done = bench("--baseline", saved)
+    assert done.exit_code == 2
+    assert "saved by another version" in done.stderr
+
+
+def test_a_limit_without_a_baseline_is_wrong_usage() -> None:
+    done = bench("--max-regression", "5")
+    assert done.exit_code == 2
+    assert "--max-regression needs a --baseline FILE" in done.stderr
+
+
+class Interrupted:
+    """A benchmark during which Ctrl-C is pressed after so many timings."""
+
+    def __init__(self, timings: int) -> None:
+        self.left = timings
+        self.cleaned_up = False
+
+    def benchmark(self) -> Benchmark:
+        return Benchmark("slow", "what is interrupted", self._prepare)
+
+    @contextmanager
+    def _prepare(self) -> Iterator[Body]:
+        try:
+            yield self._body
+        finally:
+            self.cleaned_up = True
+
+    def _body(self, turns: int) -> None:
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+
+
+def test_an_interrupted_run_shows_its_whole_rounds_and_saves_nothing(tmp_path: Path) -> None:
+    slow = Interrupted(timings=2)  # one to find out how long it takes, one for the first round
+    done = bench("--slice-ms", "1e-9", "--save", tmp_path / "run.json", of=[slow.benchmark()])
+    assert done.exit_code == 130
+    assert "interrupted after 1 of 2 rounds" in done.stderr
+    assert "slow" in done.stdout
+    assert slow.cleaned_up
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_run_interrupted_before_its_first_round_shows_nothing() -> None:
+    slow = Interrupted(timings=0)
+    done = bench(of=[slow.benchmark()])
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert slow.cleaned_up
