@@ -8,6 +8,7 @@ flags of all scenarios are (targets, rounds, output, thresholds) is :mod:`option
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 import click
 
 from callboard_bench.rounds import Metric, Round, Watch
+from callboard_bench.targets.started import FLOOR
 from callboard_bench.targets.target import Target
 
 #: How often something happens where it happens as often as the server lets it.
@@ -22,6 +24,7 @@ MAX: Final = "max"
 
 _MOST_PER_SECOND: Final = 1_000_000
 _MOST_SECONDS: Final = 600
+_MOST_GENERATORS: Final = 64
 
 
 class Load(Protocol):
@@ -34,6 +37,18 @@ class Load(Protocol):
 
     def open_files(self) -> int:
         """Return how many connections one process holds at most, the server's included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The least that a server can do, as a program of the bench."""
+
+    #: The arguments of ``python``; the program takes ``--ports-file PATH`` besides, and finds the
+    #: app's secret in ``BENCH_FLOOR_SECRET``.
+    arguments: tuple[str, ...]
+    name: str = FLOOR
+    #: A module that it needs and that is not among our dependencies.
+    needs: str = ""
 
 
 LoadType = TypeVar("LoadType", bound=Load)
@@ -51,11 +66,8 @@ class Scenario(Generic[LoadType]):
     options: Sequence[click.Option]
     metrics: Callable[[LoadType], Sequence[Metric]]
     run: Callable[[Target, LoadType, Watch], Awaitable[Round]]
-    #: The command line of its floor, after ``python``; it takes ``--ports-file PATH`` besides and
-    #: finds the secret in ``BENCH_FLOOR_SECRET``. Empty where there is none.
-    floor: tuple[str, ...] = ()
-    #: More servers that the tool can start: name and command line, as a floor's.
-    others: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    #: The first is measured next to a server of ours unless told otherwise.
+    floors: tuple[Floor, ...] = ()
     #: The value that ``--max-p99`` limits, in milliseconds; empty without latencies.
     p99: str = ""
     #: Whether rounds have an audit, which ``--max-loss`` needs.
@@ -98,6 +110,38 @@ def rate(flag: str, default: int | str, meaning: str, *, unbounded: bool = False
         show_default=True,
         metavar="N|max" if unbounded else "N",
         help=meaning,
+    )
+
+
+def window(seconds_default: float = 5.0) -> tuple[click.Option, click.Option]:
+    """Return ``--seconds`` and ``--warm-up``, the fields ``seconds`` and ``warm_up``."""
+    return (
+        seconds("--seconds", seconds_default, "Length of the counted window."),
+        click.Option(
+            ["--warm-up"],
+            type=click.FloatRange(min=0, max=_MOST_SECONDS),
+            default=1.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="The same load before it, not counted.",
+        ),
+    )
+
+
+def generators() -> click.Option:
+    """Return ``--generators``; its value is never 0."""
+
+    def number(context: click.Context, parameter: click.Parameter, given: int) -> int:
+        return given or max(1, (os.cpu_count() or 1) - 1)
+
+    return click.Option(
+        ["--generators"],
+        type=click.IntRange(min=0, max=_MOST_GENERATORS),
+        default=1,
+        show_default=True,
+        metavar="N",
+        callback=number,
+        help="Client processes that share the load; 0: one per spare core.",
     )
 
 
