@@ -42,6 +42,10 @@ async def admit(
         app = _find_app(apps, key, query, client)
         if isinstance(app, Refusal):
             return refuse(hub, app, client)
+        if hub.objections is not None:
+            objection = hub.objections.to_connection(app, query, client)
+            if objection is not None:
+                return refuse(hub, objection, client, app)
         try:
             admitted = await hub.broker.connect(app.id, app.max_connections)
         except Exception:

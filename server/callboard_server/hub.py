@@ -25,6 +25,7 @@ from callboard_server.brokers import (
     Users,
 )
 from callboard_server.deadlines import Deadlines
+from callboard_server.objections import Objections
 from callboard_server.observer import NoObserver, Observer
 from callboard_server.outbox import Flushable, Flusher
 from callboard_server.refusal_log import RefusalLog
@@ -102,6 +103,7 @@ class Hub:
         observer: Observer | None = None,
         reservations: Reservations | None = None,
         witness: Witness | None = None,
+        objections: Objections | None = None,
     ) -> None:
         self.broker = broker
         self.observer = NoObserver() if observer is None else observer
@@ -116,6 +118,7 @@ class Hub:
         #: Transports that are not, or no longer, those of a live connection.
         self.transient: Roster[Transient] = Roster()
         self.witness = witness
+        self.objections = objections
         self.refusals = RefusalLog(time, witness)
         #: Set when all clients are sent away at once: none need hear of the others leaving.
         self.farewell = False

@@ -25,12 +25,13 @@ from callboard_server.deadlines import TICK_SECONDS, Deadlines
 from callboard_server.extensions import Extension, Facilities
 from callboard_server.extensions.hosting import Extensions
 from callboard_server.fallback.routes import Fallback
-from callboard_server.front.context import FrontContext
-from callboard_server.front.http import HTTPConnection
+from callboard_server.front.context import FrontContext, Handle
+from callboard_server.front.http import visitor
 from callboard_server.front.pages import Pages
 from callboard_server.front.request import Encoder
 from callboard_server.front.tls_handshake import TLSHandshake
 from callboard_server.hub import Hub, State, Subscriber
+from callboard_server.interference import Interference
 from callboard_server.outbox import Flusher
 from callboard_server.reservations import Reservations
 from callboard_server.roster import Roster
@@ -74,6 +75,7 @@ class Server:
         webhook_timing: Timing | None = None,
         witness: Witness | None = None,
         clock: Clock | None = None,
+        interference: Interference | None = None,
         extensions: Sequence[Extension] = (),
     ) -> None:
         self.settings = settings
@@ -85,6 +87,7 @@ class Server:
         self._make_poster = make_poster
         self._webhook_timing = webhook_timing
         self._witness = witness
+        self._interference = interference
         self._extensions = Extensions(extensions)
         self._listeners: list[asyncio.Server] = []
         self._tls: tls.TLS | None = None
@@ -111,7 +114,7 @@ class Server:
             Exception: an extension cannot start. In either case nothing is left running.
         """
         self._assemble(asyncio.get_running_loop())
-        await self.broker.start(self.hub)
+        await self.broker.start(self._listener)
         await self._pages.start()
         self._sweep()
         try:
@@ -142,13 +145,18 @@ class Server:
             private=self.settings.webhooks.allow_private_targets,
             loopback=all(map(listeners.is_loopback, [*self._plain, *self._encrypted])),
         )
+        poster, witness, clock = self._make_poster(targets), self._witness, self._clock
+        interference = self._interference
+        if interference is not None:
+            poster, clock = interference.posting(poster), interference.timing(clock)
+            witness = interference.witnessing(witness)
         reservations = Reservations()
         self.webhooks = Webhooks(
             settle=self.broker.settle,
             deadlines=self.deadlines,
             clock=self._clock,
             time=loop.time,
-            poster=self._make_poster(targets),
+            poster=poster,
             reservations=reservations,
             timing=self._webhook_timing,
         )
@@ -160,8 +168,10 @@ class Server:
             loop.time,
             self.webhooks,
             reservations,
-            self._witness,
+            witness,
+            interference,
         )
+        self._listener = self.hub if interference is None else interference.hearing(self.hub)
         self._facilities = Facilities(self.broker, self.apps, reservations, self._clock)
         self._pages = Pages(lambda: self._stopped is None)
         prefix = self.settings.path_prefix.encode()
@@ -170,10 +180,13 @@ class Server:
             self.broker,
             self.broker,
             self.broker,
-            self._clock,
+            clock,
             prefix,
             self._extensions,
         )
+        handle: Handle = self._api.handle
+        if interference is not None:
+            handle = interference.answering(handle)
         self._fallback = Fallback(self.hub, self.apps, self.settings)
         self._front = FrontContext(
             hub=self.hub,
@@ -181,7 +194,7 @@ class Server:
             settings=self.settings,
             deadlines=self.deadlines,
             encoder=Encoder(self._clock.now),
-            handle=self._api.handle,
+            handle=handle,
             fallback=self._fallback.handle,
             fallback_paths=self._fallback.paths,
             extensions=self._extensions,
@@ -189,6 +202,7 @@ class Server:
             connections=Roster(),
             proxies=TrustedProxies(self.settings.trusted_proxies),
             path_prefix=prefix,
+            interference=interference,
         )
 
     def _load_certificate(self) -> tls.TLS | None:
@@ -198,7 +212,7 @@ class Server:
     def connect(self, encryption: tls.TLS | None = None) -> asyncio.Protocol:
         """Return the protocol for a client's transport, which need not be a socket's."""
         if encryption is None:
-            return HTTPConnection(self._front)
+            return visitor(self._front)
         return TLSHandshake(self._front, encryption)
 
     async def _listen(self, sock: socket.socket, encryption: tls.TLS | None = None) -> None:
@@ -290,6 +304,8 @@ class Server:
             listener.close()
         for sock in (*self._plain, *self._encrypted):
             sock.close()
+        if self._interference is not None:
+            self._interference.stop()
         self._extensions.farewell()
         # Kept-alive connections end with their next answer, so that nobody stays by them.
         self._front.closing = True

@@ -33,6 +33,16 @@ class Visitor(Protocol):
         """End now."""
 
 
+class FrontInterference(Protocol):
+    """What is asked by the front of ``callboard_server.interference.Interference``."""
+
+    def carrying(self, visitor: asyncio.Protocol) -> asyncio.Protocol:
+        """Return the protocol of a new socket, which stands between it and ``visitor``."""
+
+    def to_upgrade(self, request: Request) -> Response | None:
+        """Return what answers a request for a WebSocket instead of the handshake."""
+
+
 @dataclass(slots=True)
 class FrontContext:
     """What every connection of the front shares."""
@@ -55,6 +65,8 @@ class FrontContext:
     proxies: TrustedProxies
     #: What a proxy puts before every path, such as ``/pusher``; may be empty.
     path_prefix: bytes
+    #: What may stand between a socket and its connection, or refuse a WebSocket.
+    interference: FrontInterference | None = None
     #: Set when the server ends: finish what was begun, keep nothing alive.
     closing: bool = False
 

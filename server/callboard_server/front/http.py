@@ -363,6 +363,11 @@ class HTTPConnection(asyncio.Protocol):
         ]
         accepted, response = handshake(request.target.decode("latin-1"), headers)
         context, transport = self._context, self._transport
+        if context.interference is not None:
+            refusal = context.interference.to_upgrade(request)
+            if refusal is not None:
+                self._give_up(request, refusal)
+                return
         if not accepted:
             self._note_refusal(request, _parsed(response))
             transport.write(response)
@@ -472,6 +477,14 @@ class HTTPConnection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.over()
+
+
+def visitor(context: FrontContext) -> asyncio.Protocol:
+    """Return the protocol of a socket that speaks HTTP."""
+    connection = HTTPConnection(context)
+    if context.interference is None:
+        return connection
+    return context.interference.carrying(connection)
 
 
 _FAILED: Final = text(500, "Internal server error")

@@ -10,7 +10,7 @@ import asyncio
 from typing import cast
 
 from callboard_server.front.context import FrontContext
-from callboard_server.front.http import HTTPConnection
+from callboard_server.front.http import visitor
 from callboard_server.stepping import step
 from callboard_server.tls import HANDSHAKE_SECONDS, SHUTDOWN_SECONDS, TLS
 
@@ -41,7 +41,7 @@ class TLSHandshake(asyncio.Protocol):
         self._transport.abort()
 
     async def _shake_hands(self) -> None:
-        connection = HTTPConnection(self._context)
+        connection = visitor(self._context)
         try:
             transport = await asyncio.get_running_loop().start_tls(
                 self._transport,

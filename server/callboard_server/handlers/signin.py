@@ -26,6 +26,11 @@ async def signin(connection: Connection, message: ClientMessage) -> None:
     """
     request = messages.parse_signin(message)
     _check_auth(connection, request)
+    if (objections := connection.hub.objections) is not None:
+        objection = objections.to_signin(connection.app, connection.socket_id, request)
+        if objection is not None:
+            connection.send(objection)
+            return
     named = messages.parse_user(request.user_data)
     if connection.user is not None:
         if connection.user.user_id != named.user_id:

@@ -31,6 +31,11 @@ async def subscribe(connection: Connection, message: ClientMessage) -> None:
     channel = request.channel
     kind = kind_of(channel)
     _check(connection, request, kind)
+    if kind.private and (objections := connection.hub.objections) is not None:
+        objection = objections.to_subscription(connection.app, connection.socket_id, request)
+        if objection is not None:
+            connection.send(objection)
+            return
     member = _member(connection, request) if kind.presence else None
     subscription = Subscription(connection.app.id, channel, connection.socket_id, member)
     joined = await _join(connection, subscription)
