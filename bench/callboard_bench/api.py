@@ -70,12 +70,14 @@ def cut_answer(data: bytes) -> tuple[int, bytes, bytes] | None:
     """Take one answer off ``data``: status, body and what is left; None while it is not whole.
 
     Raises:
-        Unexpected: not HTTP/1.1, or without a Content-Length.
+        Unexpected: not HTTP/1.1, or without a Content-Length where there may be a body.
     """
     end = data.find(b"\r\n\r\n")
     if end < 0:
         return None
     head = data[:end].lower()
+    if head.startswith(b"http/1.1 204 "):
+        return 204, b"", data[end + 4 :]
     marker = head.find(b"\r\ncontent-length:")
     if not head.startswith(b"http/1.1 ") or marker < 0:
         raise Unexpected(f"an answer that begins {data[:60]!r}")

@@ -6,6 +6,7 @@ import asyncio
 from typing import cast
 
 from callboard_bench.api import cut_answer
+from callboard_bench.targets.target import Address
 from callboard_bench.websocket import Unexpected
 
 
@@ -26,6 +27,17 @@ class KeepAlive(asyncio.Protocol):
         """
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(cls, host, port)
+        return connection
+
+    @classmethod
+    async def to(cls, address: Address) -> KeepAlive:
+        """Connect to a server, by TLS where its address says so.
+
+        Raises:
+            OSError: nobody listens there.
+        """
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(cls, **address.endpoint())
         return connection
 
     @property

@@ -54,7 +54,7 @@ class Subscribers:
 
     def __init__(self, host: str, port: int, path: str) -> None:
         self._address = (host, port)
-        self._upgrade = upgrade_request(host, port, path)
+        self._upgrade = upgrade_request(f"{host}:{port}", path)
         self._members: list[Subscriber] = []
         self._counted = range(0)
         self._latencies = array("Q")

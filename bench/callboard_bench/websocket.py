@@ -15,11 +15,11 @@ class Unexpected(Exception):
     """A server sent what this client does not understand."""
 
 
-def upgrade_request(host: str, port: int, path: str) -> bytes:
+def upgrade_request(authority: str, path: str) -> bytes:
     """Return the bytes that open a WebSocket connection."""
     key = base64.b64encode(secrets.token_bytes(16)).decode()
     return (
-        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\n"
         f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
     ).encode()
 

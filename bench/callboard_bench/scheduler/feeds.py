@@ -105,7 +105,7 @@ class Feeds(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         path = f"/app/{self._server.app.key}?protocol=7&client=callboard-bench&version=1"
-        self._transport.write(upgrade_request(self._server.host, self._server.port, path))
+        self._transport.write(upgrade_request(f"{self._server.host}:{self._server.port}", path))
 
     def data_received(self, data: bytes) -> None:
         now = monotonic_ns()
