@@ -25,7 +25,7 @@ from callboard_protocol.messages import User
 from callboard_protocol.refusals import Refusal
 from callboard_server.brokers import Cause, Subscription
 from callboard_server.hub import Encode, Hub
-from callboard_server.outbox import Outbox
+from callboard_server.outbox import Outbox, joined
 from callboard_server.settings import AppSettings, Settings
 
 logger = logging.getLogger("callboard.server")
@@ -262,8 +262,7 @@ class Connection:
         self._depart()
         # At once and behind what waits, since the transport may be closed right after.
         outbox, self.outbox = self.outbox, None
-        if outbox is not None:
-            last_words = b"".join(outbox if isinstance(outbox, list) else [outbox]) + last_words
+        last_words = joined(outbox) + last_words
         if self.paused:
             self.hold(last_words)
         elif last_words:

@@ -7,8 +7,10 @@ then lets the loop do other work. Frames that arrive meanwhile ride along, which
 costs a tenth per delivery, and order per connection holds by construction.
 
 With a thousand connections, every object that a delivery touches is a cache miss. So a
-connection's outbox is the frame itself while there is one, a list only when there are more, and
-the flush calls the transport's own write.
+connection's outbox is the frame itself while there is one, and the flush calls the transport's
+own write. When there are more, those who hear the same have the same outbox: it is never changed,
+only followed by a longer one, and joined once for all. A list for each would be joined for each,
+and so many new containers would send the garbage collector through all the other objects.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol, cast
+from typing import Protocol
 
 logger = logging.getLogger("callboard.server")
 
@@ -26,8 +28,19 @@ SLICE_SECONDS = 0.002
 _LOOK_EVERY = 16
 
 
-#: What waits for the flush: one frame, several, or nothing.
-Outbox = bytes | list[bytes] | None
+#: What waits for the flush: one frame, or what waited before and one frame more, or nothing.
+Outbox = bytes | tuple["Outbox", bytes] | None
+
+
+def joined(outbox: Outbox) -> bytes:
+    """Return the frames of an outbox in one piece."""
+    frames: list[bytes] = []
+    while isinstance(outbox, tuple):
+        outbox, frame = outbox
+        frames.append(frame)
+    frames.append(outbox or b"")
+    frames.reverse()
+    return b"".join(frames)
 
 
 class Flushable(Protocol):
@@ -68,16 +81,16 @@ class Flusher:
             connection.outbox = frame
             self._queue.append(connection)
             self._schedule()
-        elif type(outbox) is list:
-            outbox.append(frame)
         else:
-            connection.outbox = [cast("bytes", outbox), frame]
+            connection.outbox = (outbox, frame)
 
     def send_all(
         self, connections: Iterable[Flushable], frame: bytes, excluded: object = None
     ) -> None:
         """Queue one frame for many connections, but for ``excluded``: the loop of a fan-out."""
         enqueue = self._queue.append
+        shared: Outbox = None
+        longer: Outbox = None
         for connection in connections:
             if connection is excluded:
                 continue
@@ -85,10 +98,10 @@ class Flusher:
             if outbox is None:
                 connection.outbox = frame
                 enqueue(connection)
-            elif type(outbox) is list:
-                outbox.append(frame)
             else:
-                connection.outbox = [cast("bytes", outbox), frame]
+                if outbox is not shared:
+                    shared, longer = outbox, (outbox, frame)
+                connection.outbox = longer
         self._schedule()
 
     def _schedule(self) -> None:
@@ -100,6 +113,8 @@ class Flusher:
         queue = self._queue
         end = self._time() + SLICE_SECONDS
         connection: Flushable | None = None
+        shared: Outbox = None
+        data = b""
         try:
             while queue:
                 for _ in range(min(_LOOK_EVERY, len(queue))):
@@ -108,7 +123,9 @@ class Flusher:
                     connection.outbox = None
                     if outbox is None:
                         continue
-                    data = b"".join(outbox) if type(outbox) is list else cast("bytes", outbox)
+                    if outbox is not shared:
+                        shared = outbox
+                        data = outbox if isinstance(outbox, bytes) else joined(outbox)
                     if connection.paused:
                         connection.hold(data)
                     else:

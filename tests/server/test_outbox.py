@@ -69,6 +69,28 @@ def test_a_frame_for_all_leaves_out_the_excluded() -> None:
     assert [client.written for client in clients] == [[b"frame"], [], [b"frame"]]
 
 
+def test_what_all_hear_keeps_its_place_between_what_each_hears_alone() -> None:
+    loop, flusher = make()
+    clients = [Client(loop) for _ in range(4)]
+    flusher.send(clients[1], b"a")
+    flusher.send_all(clients, b"1")
+    flusher.send(clients[2], b"b")
+    flusher.send_all(clients, b"2", clients[0])
+    flusher.send_all(clients, b"3")
+    loop.turn()
+    assert [client.written for client in clients] == [[b"13"], [b"a123"], [b"1b23"], [b"123"]]
+
+
+def test_those_who_hear_the_same_are_written_the_same_bytes() -> None:
+    loop, flusher = make()
+    clients = [Client(loop) for _ in range(3)]
+    for frame in (b"1", b"2", b"3"):
+        flusher.send_all(clients, frame)
+    loop.turn()
+    assert clients[0].written == [b"123"]
+    assert len({id(client.written[0]) for client in clients}) == 1, "joined once for all of them"
+
+
 def test_a_long_queue_is_flushed_in_slices() -> None:
     loop, flusher = make()
     clients = [Client(loop, SLICE_SECONDS / 8) for _ in range(100)]
