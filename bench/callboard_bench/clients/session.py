@@ -117,6 +117,9 @@ class Session:
     def event(self, message: dict[str, Any]) -> None:
         """Hear an event that is none of the session's own."""
 
+    def subscribed(self, channel: str, data: str) -> None:
+        """Hear that a subscription succeeded, before any event of the channel."""
+
     def refused(self, reason: str) -> None:
         """Hear a ``pusher:error`` that answers no subscription."""
 
@@ -152,7 +155,7 @@ class Session:
                 self.event(parsed)
 
     def _establish(self, data: object) -> None:
-        given = _decoded(data)
+        given = decoded(data)
         self.socket_id = str(given.get("socket_id", ""))
         timeout = given.get("activity_timeout", 0)
         self.activity_seconds = float(timeout) if isinstance(timeout, (int, float)) else 0.0
@@ -164,15 +167,17 @@ class Session:
             self._established.set_exception(Unexpected(f"no socket_id in {data!r}"))
 
     def _subscribed(self, message: dict[str, Any]) -> None:
-        answer = self._pending.pop(message.get("channel", ""), None) if self._pending else None
+        channel, data = str(message.get("channel", "")), message.get("data", "")
+        text = data if isinstance(data, str) else orjson.dumps(data).decode()
+        self.subscribed(channel, text)
+        answer = self._pending.pop(channel, None) if self._pending else None
         if not self._pending:
             self._pending = None
         if answer is not None and not answer.done():
-            data = message.get("data", "")
-            answer.set_result(data if isinstance(data, str) else orjson.dumps(data).decode())
+            answer.set_result(text)
 
     def _fail(self, message: dict[str, Any]) -> None:
-        given = _decoded(message.get("data"))
+        given = decoded(message.get("data"))
         code = f" ({given['code']})" if given.get("code") else ""
         text = given.get("message") or given.get("error") or message.get("data")
         reason = f"the server said {text}{code}"
@@ -217,7 +222,7 @@ async def keep_alive(sessions: Sequence[Session]) -> None:
         part = (part + 1) % _PARTS
 
 
-def _decoded(data: object) -> dict[str, Any]:
+def decoded(data: object) -> dict[str, Any]:
     """Return the data of a protocol event, which servers send as JSON in a string or as it is."""
     if isinstance(data, str):
         try:
