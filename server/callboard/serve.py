@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -158,6 +159,9 @@ async def serve_until_signal(
                 data=where_kept(Path(settings.data)) if settings.scheduler else None,
             )
         )
+        # What is loaded by now stays: the garbage collector need not look through it again, with
+        # all clients waiting.
+        gc.freeze()
         if reloading is not None:
             task = loop.create_task(reloading.run(server, [*sockets, *tls_sockets]))
         await ending.asked.wait()
