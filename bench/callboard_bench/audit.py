@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
+
+from callboard_bench.rounds import Audited
 
 #: A jump further than this is not a gap but a number that this run never sent.
 _MOST_MISSING: Final = 1_000_000
@@ -26,7 +28,11 @@ class Audit:
         self.reordered = 0
 
     def take_run(self, first: int, last: int) -> None:
-        """Record the messages ``first`` to ``last``, both included, received in this order."""
+        """Record the messages ``first`` to ``last``, both included, received in this order.
+
+        Raises:
+            ValueError: as :meth:`take` does.
+        """
         if first == self._next:
             self._next = last + 1
             self.received += last + 1 - first
@@ -67,18 +73,23 @@ class Audit:
 
 @dataclass(slots=True)
 class Tally:
-    """The audits of many subscribers, summed; ``closed`` counts connections that ended early."""
+    """The audits of many subscribers, summed."""
 
     subscribers: int = 0
+    expected: int = 0
     received: int = 0
     lost: int = 0
     duplicates: int = 0
     reordered: int = 0
+    #: Messages of a channel that the connection was not subscribed to.
+    misrouted: int = 0
+    #: Connections that ended early.
     closed: int = 0
 
     def add(self, audit: Audit, published: int) -> None:
         """Add one subscriber's audit of ``published`` messages."""
         self.subscribers += 1
+        self.expected += published
         self.received += audit.received
         self.lost += audit.lost(published)
         self.duplicates += audit.duplicates
@@ -86,21 +97,19 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         """Add the tally of another generator."""
-        self.subscribers += other.subscribers
-        self.received += other.received
-        self.lost += other.lost
-        self.duplicates += other.duplicates
-        self.reordered += other.reordered
-        self.closed += other.closed
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+    def audited(self) -> Audited:
+        """Return what the report makes a share of."""
+        return Audited(self.expected, self.lost, self.duplicates, self.reordered)
 
     def faults(self) -> str | None:
-        """Return what went wrong in words, None if every message came once and in order."""
+        """Return what went wrong besides, in words; None if nothing did."""
         parts = [
             f"{count} {word}"
             for count, word in (
-                (self.lost, "lost"),
-                (self.duplicates, "duplicated"),
-                (self.reordered, "out of order"),
+                (self.misrouted, "messages of a channel that was not subscribed to"),
                 (self.closed, "connections closed by the server"),
             )
             if count

@@ -1,8 +1,9 @@
-"""The sequence number and send time inside a message's data.
+"""The number and send time inside a message's data.
 
-``bench:SEQUENCE:NANOSECONDS:xxxx…``: fixed width, and no character that JSON escapes, so it
-stands in the frame as it was published whichever server wrote the frame. A colon is legal in no
-channel name, so the mark cannot be found anywhere else.
+``bench:STREAM:SEQUENCE:NANOSECONDS:xxxx…``: fixed width, and no character that JSON escapes, so it
+stands in the message as it was published whichever server wrote the JSON. A colon is legal in no
+channel name, so the mark cannot be found anywhere else. Sequence numbers count within a stream:
+what one sender sends on one channel, whose order a server keeps.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Final
 EVENT: Final = "load"
 
 _MARK: Final = b"bench:"
+_STREAM_DIGITS: Final = 6
 _SEQUENCE_DIGITS: Final = 10
 _TIME_DIGITS: Final = 19
-_STAMP_LENGTH: Final = len(_MARK) + _SEQUENCE_DIGITS + 1 + _TIME_DIGITS + 1
+_STAMP_LENGTH: Final = len(_MARK) + _STREAM_DIGITS + _SEQUENCE_DIGITS + _TIME_DIGITS + 3
 
 
 def smallest_message_bytes(channel: str) -> int:
@@ -22,7 +24,9 @@ def smallest_message_bytes(channel: str) -> int:
     return len(f'{{"event":"{EVENT}","channel":"{channel}","data":""}}') + _STAMP_LENGTH
 
 
-def stamped_data(sequence: int, sent_ns: int, channel: str, message_bytes: int) -> str:
+def stamped_data(
+    sequence: int, sent_ns: int, channel: str, message_bytes: int, stream: int = 0
+) -> str:
     """Return ``data`` such that the WebSocket message as compact JSON has ``message_bytes``.
 
     Raises:
@@ -32,16 +36,18 @@ def stamped_data(sequence: int, sent_ns: int, channel: str, message_bytes: int) 
     if padding < 0:
         raise ValueError(
             f"a message on {channel!r} needs {smallest_message_bytes(channel)} bytes for its "
-            f"sequence number and time, not {message_bytes}"
+            f"number and time, not {message_bytes}"
         )
-    return f"bench:{sequence:010d}:{sent_ns:019d}:{'x' * padding}"
+    return f"bench:{stream:06d}:{sequence:010d}:{sent_ns:019d}:{'x' * padding}"
 
 
-def read_stamp(message: bytes) -> tuple[int, int] | None:
-    """Return sequence number and send time (ns) of a message, None if it carries no stamp."""
+def read_stamp(message: bytes) -> tuple[int, int, int] | None:
+    """Return stream, sequence number and send time (ns) of a message; None if it has no stamp."""
     start = message.find(_MARK)
     if start < 0:
         return None
-    start += len(_MARK)
-    end = start + _SEQUENCE_DIGITS
-    return int(message[start:end]), int(message[end + 1 : end + 1 + _TIME_DIGITS])
+    try:
+        _, stream, sequence, sent_ns, _ = message[start : start + _STAMP_LENGTH].split(b":")
+        return int(stream), int(sequence), int(sent_ns)
+    except ValueError:
+        return None

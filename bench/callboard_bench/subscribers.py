@@ -126,9 +126,9 @@ class Subscribers:
             if stamp is None:
                 others.append((opcode, payload))
                 continue
-            sequences.append(stamp[0])
-            if stamp[0] in self._counted:
-                sent_ns.append(stamp[1])
+            sequences.append(stamp[1])
+            if stamp[1] in self._counted:
+                sent_ns.append(stamp[2])
         in_order = all(b == a + 1 for a, b in pairwise(sequences))
         self.batch = Batch(data, sequences, in_order, sent_ns, others, rest)
         return self.batch

@@ -58,17 +58,18 @@ def test_a_number_nobody_sent_is_an_error_not_a_million_losses() -> None:
         audit_of([0, 9_999_999_999])
 
 
-def test_a_tally_names_every_kind_of_fault() -> None:
+def test_a_tally_of_several_generators_tells_every_kind_of_fault() -> None:
     tally = Tally()
     tally.add(audit_of([0, 1, 2]), 3)
-    assert tally.faults() is None
+    assert (tally.faults(), tally.audited().fault()) == (None, None)
 
     tally.add(audit_of([1, 0, 0]), 3)
-    other = Tally(closed=1)
+    other = Tally(misrouted=2, closed=1)
     other.add(audit_of([]), 3)
     tally.merge(other)
 
-    assert (tally.subscribers, tally.received) == (3, 6)
+    assert (tally.subscribers, tally.expected, tally.received) == (3, 9, 6)
+    assert tally.audited().fault() == "4 of 9 lost, 1 of 9 duplicated, 1 of 9 out of order"
     assert tally.faults() == (
-        "4 lost, 1 duplicated, 1 out of order, 1 connections closed by the server"
+        "2 messages of a channel that was not subscribed to, 1 connections closed by the server"
     )

@@ -35,7 +35,7 @@ class Recorder(KeepAlive):
     @property
     def stamps(self) -> list[tuple[int, int]]:
         stamps = (read_stamp(request) for request in self.requests)
-        return [stamp for stamp in stamps if stamp is not None]
+        return [stamp[1:] for stamp in stamps if stamp is not None]
 
 
 def publisher(connection: KeepAlive) -> Publisher:

@@ -38,7 +38,9 @@ def faults(roster: Roster, *, settled: bool = True) -> str | None:
     roster.end(settled=settled)
     tally = Tally()
     roster.add_to(tally)
-    return tally.faults()
+    counts = ((tally.lost, "lost"), (tally.duplicates, "duplicated"))
+    parts = [f"{n} {word}" for n, word in (*counts, (tally.reordered, "out of order")) if n]
+    return ", ".join(parts) or None
 
 
 @pytest.fixture

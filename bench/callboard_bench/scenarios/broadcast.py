@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from callboard_bench.audit import Tally
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.contenders import Contender, Server
 from callboard_bench.figures import Latencies
@@ -135,11 +136,10 @@ class Stage:
             lag=lag,
         )
 
-    async def audit(self) -> tuple[str | None, Latencies]:
+    async def audit(self) -> tuple[Tally, Latencies]:
         """Return what went wrong in all windows together, and the latencies counted."""
         answers = await self._ask(Finish(self._publisher.published), _FINISH_SECONDS)
-        tally, latencies = merge(answers)
-        return tally.faults(), latencies
+        return merge(answers)
 
     async def _arrive(self) -> int:
         published = self._publisher.published
@@ -165,9 +165,9 @@ async def fanout(contender: Contender, load: Load) -> Round:
         await stage.window(min(_WARM_UP_SECONDS, load.seconds), probed=False, counted=False)
         counted = await stage.window(load.seconds, probed=False, counted=True)
         probed = await stage.window(load.seconds / 2, probed=True, counted=False)
-        fault, latencies = await stage.audit()
+        tally, latencies = await stage.audit()
     values = _values(counted, latencies, probed.lag)
-    return Round(values, fault, doubts(counted.use))
+    return Round(values, tally.faults(), doubts(counted.use), tally.audited())
 
 
 async def saturation(contender: Contender, load: Load) -> Round:
@@ -175,7 +175,7 @@ async def saturation(contender: Contender, load: Load) -> Round:
     async with _stage(contender, load) as stage:
         await stage.window(min(_WARM_UP_SECONDS, load.seconds), probed=False, counted=False)
         counted = await stage.window(load.seconds, probed=True, counted=True)
-        fault, latencies = await stage.audit()
+        tally, latencies = await stage.audit()
     values = _values(counted, latencies, counted.lag)
     values["deliveries_per_second"] = counted.delivered / counted.seconds
     values["publishes_per_second"] = counted.published / load.seconds
@@ -183,7 +183,7 @@ async def saturation(contender: Contender, load: Load) -> Round:
     offered = load.subscribers * load.rate
     if values["deliveries_per_second"] > _KEPT_UP * offered:
         warnings.append(f"it kept up with the {offered:,.0f} deliveries/s offered: raise --rate")
-    return Round(values, fault, warnings)
+    return Round(values, tally.faults(), warnings, tally.audited())
 
 
 @asynccontextmanager
