@@ -290,7 +290,7 @@ def _over_rate(app: AppSettings) -> Response:
     return text(429, message, "Retry-After: 1")
 
 
-def messages_of(app: AppSettings, trigger: Trigger) -> list[Message]:
+def messages_of(app: AppSettings, trigger: Trigger, source: Source = _API) -> list[Message]:
     """Return what a trigger publishes: one event for each of its channels."""
     return [
         Message(
@@ -299,7 +299,7 @@ def messages_of(app: AppSettings, trigger: Trigger) -> list[Message]:
             messages.channel_event(trigger.name, channel, trigger.data),
             trigger.socket_id,
             kind_of(channel).cache,
-            _API,
+            source,
         )
         for channel in trigger.channels
     ]
