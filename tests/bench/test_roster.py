@@ -131,6 +131,14 @@ def test_a_leave_heard_of_twice_is_doubled(story: Story) -> None:
     assert faults(roster) == "1 duplicated"
 
 
+def test_a_leave_of_somebody_who_is_still_there_is_one_too_many(story: Story) -> None:
+    story.joins(ANNA)
+    roster = story.roster()
+    roster.removed(ANNA)
+
+    assert faults(roster) == "1 duplicated"
+
+
 def test_to_hear_of_ones_own_join_is_one_time_too_many(story: Story) -> None:
     roster = story.roster()
     roster.added(story.present[ME])

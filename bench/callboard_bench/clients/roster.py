@@ -49,10 +49,6 @@ class Ledger:
         """Record that a user asks to leave."""
         self.left[user] += 1
 
-    def present(self, user: int) -> bool:
-        """Whether a user has joined and not left since."""
-        return self.left[user] < self.started[user]
-
 
 class Roster:
     """What one user has heard of the others, from its own join to its own leave."""
@@ -118,13 +114,13 @@ class Roster:
             self._next[user] = 2 * left
         elif (user, due - 2) in self._missing and left <= due // 2:
             self._late(user, due - 2)
+        elif left <= due // 2:
+            self.duplicates += 1
         elif due % 2:
             self._next[user] = due + 1
-        elif left > due // 2:
+        else:
             self._missing.add((user, due))
             self._next[user] = due + 2
-        else:
-            self.duplicates += 1
 
     def _late(self, user: int, heard: int) -> None:
         if (user, heard) in self._missing:
@@ -133,20 +129,24 @@ class Roster:
         else:
             self.duplicates += 1
 
+    @property
+    def outstanding(self) -> int:
+        """How much of what the others have asked for was not heard yet."""
+        started, left = self._ledger.started, self._ledger.left
+        count = 0
+        for user, due in enumerate(self._next):
+            asked = started[user] + left[user]
+            if user == self._user or due == asked:
+                continue
+            count += asked - due if due != _UNKNOWN else started[user] - left[user]
+        return count
+
     def end(self, *, settled: bool) -> None:
         """Count as lost what was skipped; and if all is ``settled``, what was not heard yet."""
         self.lost += len(self._missing)
         self._missing.clear()
-        if not settled:
-            return
-        for user, due in enumerate(self._next):
-            if user == self._user:
-                continue
-            present = self._ledger.present(user)
-            if due == _UNKNOWN:
-                self.lost += present
-            else:
-                self.lost += max(0, 2 * self._ledger.started[user] - present - due)
+        if settled:
+            self.lost += self.outstanding
 
     def add_to(self, tally: Tally) -> None:
         """Add what was found to a tally."""
