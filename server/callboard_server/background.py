@@ -72,6 +72,11 @@ class BackgroundServer:
         self.stop()
 
     @property
+    def running(self) -> bool:
+        """Whether it has been started, and not stopped since."""
+        return self._server is not None
+
+    @property
     def server(self) -> Server:
         """The running server; its objects belong to its thread (see :meth:`call`)."""
         if self._server is None:
@@ -137,11 +142,16 @@ class BackgroundServer:
         asyncio.run_coroutine_threadsafe(self.server.reload(settings), self._loop).result()
 
     def call(self, function: Callable[[Server], Result]) -> Result:
-        """Run ``function(server)`` on the server's thread, and return what it returns."""
+        """Run ``function(server)`` on the server's thread, which may be this one.
+
+        Returns what the function returns.
+        """
 
         async def run(server: Server) -> Result:
             return function(server)
 
+        if self._thread is threading.current_thread():
+            return function(self.server)
         return self.submit(run).result()
 
     def submit(self, function: Callable[[Server], Coroutine[Any, Any, Result]]) -> Future[Result]:
