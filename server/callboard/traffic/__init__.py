@@ -1,0 +1,1 @@
+"""Traffic between clients, backends and a Pusher service, recorded."""
