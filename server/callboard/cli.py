@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from callboard.commands.record import record
 from callboard.commands.scheduler import scheduler
 from callboard.commands.schedules import schedules
 from callboard.commands.tasks import tasks
@@ -152,5 +153,5 @@ def demo() -> None:
     raise SystemExit(run())
 
 
-for command in (tasks, schedules, scheduler, worker, workers, queues, token):
+for command in (tasks, schedules, scheduler, worker, workers, queues, token, record):
     main.add_command(command)
