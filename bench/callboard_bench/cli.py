@@ -1,149 +1,87 @@
-"""The command line: ``python -m callboard_bench SCENARIO``.
+"""What is typed: ``callboard bench SCENARIO``.
 
-Exit status: 0 measured; 1 a server lost, doubled or reordered messages, or failed; 2 wrong
-usage; 130 interrupted.
+A scenario is a line of :data:`SCENARIOS`; its module is imported when it is named. The exit
+status is the same for all: 0 measured; 1 a fault, or a limit that was missed; 2 wrong usage;
+130 interrupted, after what was measured is printed.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import signal
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import Final
+from importlib import import_module
+from typing import Final, NamedTuple
 
-import uvloop
+import click
 
-from callboard_bench.contenders import (
-    Contender,
-    ServerFailed,
-    broadcast_contenders,
-    trigger_contenders,
+from callboard_bench.exit_status import EPILOG
+
+
+class Listed(NamedTuple):
+    """A scenario: its summary, and where it is defined."""
+
+    summary: str
+    module: str
+    #: A :class:`~callboard_bench.scenario.Scenario`, or a command of its own.
+    attribute: str = "SCENARIO"
+
+
+SCENARIOS: Final = {
+    "fanout": Listed("One publisher, many subscribers of one channel.", "scenarios.fanout"),
+    "channels": Listed("Many channels, few subscribers each.", "scenarios.channels"),
+    "trigger": Listed("Signed requests to the HTTP API.", "scenarios.trigger"),
+    "connect": Listed("Rate of connections, and memory per idle one.", "scenarios.connect"),
+    "presence": Listed("A storm of joins and leaves.", "scenarios.presence"),
+    "client-events": Listed("From socket to socket.", "scenarios.client_events"),
+    "churn": Listed("Subscribe and unsubscribe.", "scenarios.churn"),
+    "mixed": Listed("All of these at once.", "scenarios.mixed"),
+    "scheduler": Listed("Tasks: latency, throughput, losses.", "scheduler.command", "COMMAND"),
+}
+
+
+class _Scenarios(click.Group):
+    """Imports a scenario's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*SCENARIOS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        listed = SCENARIOS.get(cmd_name)
+        if listed is None:
+            return super().get_command(ctx, cmd_name)
+        found = getattr(import_module(f"callboard_bench.{listed.module}"), listed.attribute)
+        if isinstance(found, click.Command):
+            return found
+        from callboard_bench.command import scenario_command
+
+        return scenario_command(found, listed.summary)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, listed.summary) for name, listed in SCENARIOS.items()]
+        for name in super().list_commands(ctx):
+            command = super().get_command(ctx, name)
+            if command is not None:
+                rows.append((name, command.get_short_help_str(60)))
+        with formatter.section("Scenarios"):
+            formatter.write_dl(rows)
+
+
+@click.group(
+    cls=_Scenarios,
+    epilog=EPILOG,
+    subcommand_metavar="SCENARIO [OPTIONS]",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-from callboard_bench.generator import GeneratorFailed
-from callboard_bench.options import parse
-from callboard_bench.process import raise_open_files_limit
-from callboard_bench.publisher import PublishRefused
-from callboard_bench.report import as_json, as_table
-from callboard_bench.rounds import Metric, Result, Round, interleave
-from callboard_bench.scenarios import broadcast, idle, trigger
-from callboard_bench.scheduler import workloads
-from callboard_bench.scheduler.caller import CallRefused
-from callboard_bench.scheduler.marks import NeverMarked
-from callboard_bench.websocket import Unexpected
+def bench() -> None:
+    """Load-test a server that speaks the Pusher Channels protocol.
 
-_FAILURES: Final = (
-    ServerFailed,
-    GeneratorFailed,
-    PublishRefused,
-    CallRefused,
-    NeverMarked,
-    Unexpected,
-    OSError,
-)
+    \b
+    `callboard serve` next to the floor, the least a server can do; both are started:
+      callboard bench fanout
+    A server that runs already:
+      callboard bench fanout --url http://KEY:SECRET@127.0.0.1:6001/apps/ID
+    One that is started for each round:
+      callboard bench fanout --server "callboard serve --port 6002" --url ...
+    Next to others, in the same rounds:
+      callboard bench fanout --compare soketi=http://KEY:SECRET@127.0.0.1:6003/apps/ID
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status."""
-    options = parse(arguments)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            results = runner.run(_ended_by_sigterm(_run(options)))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("interrupted", file=sys.stderr)
-        return 130
-    except _FAILURES as error:
-        return _failed(error)
-    except ExceptionGroup as group:
-        if group.split(_FAILURES)[1] is not None:
-            raise
-        return _failed(group)
-    if options.json:
-        print(as_json(*results))
-    else:
-        print("\n\n".join(map(as_table, results)))
-    return 1 if any(result.faults() for result in results) else 0
-
-
-async def _ended_by_sigterm(running: Awaitable[list[Result]]) -> list[Result]:
-    task = asyncio.ensure_future(running)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await task
-
-
-async def _run(options: argparse.Namespace) -> list[Result]:
-    raise_open_files_limit()
-    if options.scenario == "scheduler":
-        return await workloads.run(options)
-    scenarios: dict[str, Callable[[argparse.Namespace], Awaitable[Result]]] = {
-        "fanout": _broadcast,
-        "saturation": _broadcast,
-        "trigger": _trigger,
-        "idle": _idle,
-    }
-    return [await scenarios[options.scenario](options)]
-
-
-async def _broadcast(options: argparse.Namespace) -> Result:
-    load = broadcast.Load(
-        options.subscribers,
-        options.rate,
-        options.message_bytes,
-        options.seconds,
-        options.generators,
-    )
-    if options.scenario == "fanout":
-        run, metrics = broadcast.fanout, broadcast.FANOUT_METRICS
-    else:
-        run, metrics = broadcast.saturation, broadcast.SATURATION_METRICS
-    setting = (
-        f"{load.subscribers:,} subscribers of one channel, {load.rate:g} publishes/s of "
-        f"{load.message_bytes} bytes for {load.seconds:g} s"
-    )
-    return await _rounds(options, setting, metrics, broadcast_contenders(), partial(run, load=load))
-
-
-async def _trigger(options: argparse.Namespace) -> Result:
-    load = trigger.Load(
-        options.connections, options.distinct, options.message_bytes, options.seconds
-    )
-    setting = (
-        f"signed triggers of {load.message_bytes} bytes without subscribers, {load.connections} "
-        f"kept-alive connections, {load.seconds:g} s"
-    )
-    run = partial(trigger.run, load=load)
-    return await _rounds(options, setting, trigger.METRICS, trigger_contenders(), run)
-
-
-async def _idle(options: argparse.Namespace) -> Result:
-    load = idle.Load(options.connections, options.shared_channel)
-    channels = "one channel for all" if load.shared_channel else "a channel each"
-    setting = f"{load.connections:,} idle subscribers, {channels}"
-    run = partial(idle.run, load=load)
-    return await _rounds(options, setting, idle.METRICS, broadcast_contenders(), run)
-
-
-async def _rounds(
-    options: argparse.Namespace,
-    setting: str,
-    metrics: Sequence[Metric],
-    contenders: list[Contender],
-    run: Callable[[Contender], Awaitable[Round]],
-) -> Result:
-    chosen = [one for one in contenders if not options.only or one.name in options.only]
-    if not chosen:
-        names = ", ".join(one.name for one in contenders)
-        raise ServerFailed(f"--only names no server of {options.scenario}; there are: {names}")
-    given = {name: value for name, value in vars(options).items() if name != "json"}
-    rounds = await interleave(chosen, options.rounds, run)
-    return Result(options.scenario, setting, given, metrics, rounds)
-
-
-def _failed(error: BaseException) -> int:
-    notes = getattr(error, "__notes__", [])
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    print("\n".join([f"error: {error}", *notes]), file=sys.stderr)
-    return 1
+    `callboard bench SCENARIO --help` lists the options of one.
+    """

@@ -7,6 +7,14 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+#: Where a curve has its points: denser towards the slow end, which is what is looked at.
+CURVE_PERCENTS: Final = (
+    *(0.0, 1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 75.0, 80.0, 85.0, 90.0, 92.5, 95.0),
+    *(96.0, 97.0, 98.0, 98.5, 99.0, 99.25, 99.5, 99.7, 99.8, 99.9, 99.95, 99.97, 99.99, 99.995),
+    *(99.999, 99.9999, 100.0),
+)
 
 
 class Latencies:
@@ -35,13 +43,30 @@ class Latencies:
         """
         if not 0 <= percent <= 100:
             raise ValueError(f"a percentile lies between 0 and 100, not {percent}")
-        rank = max(1, math.ceil(len(self) * percent / 100))
-        seen = 0
+        return self._at([percent])[0]
+
+    def curve(self) -> list[tuple[float, float]]:
+        """Return percent and latency at each of :data:`CURVE_PERCENTS`; empty when there is none.
+
+        Beyond what so many latencies can tell apart, a curve ends with its maximum.
+        """
+        if not self._counts:
+            return []
+        told_apart = 100 * (1 - 1 / len(self))
+        percents = [each for each in CURVE_PERCENTS if each <= told_apart or each == 100]
+        return list(zip(percents, self._at(percents), strict=True))
+
+    def _at(self, percents: Sequence[float]) -> list[float]:
+        """Return the values at ascending percents, by one pass over the counts."""
+        total, seen = len(self), 0
+        found: list[float] = []
         for value in sorted(self._counts):
             seen += self._counts[value]
-            if seen >= rank:
-                return float(value)
-        return math.nan
+            while len(found) < len(percents):
+                if seen < max(1, math.ceil(total * percents[len(found)] / 100)):
+                    break
+                found.append(float(value))
+        return found or [math.nan] * len(percents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +87,10 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratios(values: Sequence[float], reference: Sequence[float]) -> list[float]:
-    """Return ``values`` over ``reference`` round by round, NaN where the reference is 0."""
+    """Return ``values`` over ``reference`` round by round, NaN where the reference is 0.
+
+    Rounds that only one of them has, because the run was interrupted, give none.
+    """
     return [
-        value / base if base else math.nan for value, base in zip(values, reference, strict=True)
+        value / base if base else math.nan for value, base in zip(values, reference, strict=False)
     ]

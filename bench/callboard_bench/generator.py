@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import uvloop
 
+from callboard_bench.errors import BenchError
 from callboard_bench.process import raise_open_files_limit
 from callboard_bench.websocket import Unexpected
 
@@ -34,7 +35,7 @@ _END_SECONDS: Final = 5
 Kept = TypeVar("Kept")
 
 
-class GeneratorFailed(Exception):
+class GeneratorFailed(BenchError):
     """A generator could not do what it was asked, or is gone."""
 
 

@@ -1,133 +1,136 @@
-"""The options of the command line: one subcommand per scenario."""
+"""The flags that every scenario has: which servers, how many rounds, what is printed.
+
+What a scenario adds to them is :mod:`scenario`.
+"""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from dataclasses import fields
-from typing import Final
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
 
-from callboard_bench.process import raise_open_files_limit
-from callboard_bench.scheduler import options as scheduler_options
-from callboard_bench.scheduler.workload import Sizes
-from callboard_bench.stamps import smallest_message_bytes
+import click
 
-_OPEN_FILES_RESERVE: Final = 200
-_MOST_OF: Final = {"rate": 10_000, "seconds": 60}
+from callboard_bench.run import Output
+from callboard_bench.targets.loopback import OWNED
+from callboard_bench.targets.selection import Choice
+from callboard_bench.targets.urls import FORM
+from callboard_bench.thresholds import MAX_LOSS, MAX_P99, Limits
+
+_PORT: Final = click.IntRange(1, 65535)
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse a command line, or leave with status 2 and say what was expected.
+def target_options() -> list[click.Option]:
+    """Return the flags of :class:`Choice`."""
+    return [
+        click.Option(["--url"], metavar="URL", help=f"A server that runs: {FORM}"),
+        click.Option(
+            ["--server"],
+            metavar="COMMAND",
+            help="Start a server with this for each round, and end it. It listens where --url "
+            "says, or takes {port}, {key}, {secret} and {app_id} from the command.",
+        ),
+        click.Option(
+            ["--compare"],
+            metavar="NAME[=URL]",
+            multiple=True,
+            help="Another server, in the same rounds; may be repeated. The first is the reference.",
+        ),
+        click.Option(["--alone"], is_flag=True, help="No other server, not even the floor."),
+        click.Option(["--ws-host"], metavar="HOST", help="Where WebSockets go, if not to --url."),
+        click.Option(["--ws-port"], type=_PORT, metavar="PORT", help="Likewise its port."),
+        click.Option(
+            ["--pid", "pids"],
+            type=click.IntRange(1),
+            metavar="PID",
+            multiple=True,
+            help="A process of --url's server, where the tool cannot find it.",
+        ),
+        click.Option(["--insecure"], is_flag=True, help="Take any certificate, on loopback only."),
+        click.Option(
+            [OWNED, "owned"], is_flag=True, help="Put load on a server beyond this machine."
+        ),
+    ]
 
-    ``None`` stands for the arguments of this process.
+
+def run_options(rounds: int = 3, *, p99: bool = False, audited: bool = False) -> list[click.Option]:
+    """Return the flags of :class:`Output`, and ``--rounds``.
+
+    Args:
+        p99, audited: whether there is what the two limits are about.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    _check(parser, options)
-    return options
+    return [
+        click.Option(
+            ["--rounds"],
+            type=click.IntRange(min=1),
+            default=rounds,
+            show_default=True,
+            metavar="N",
+            help="Rounds of every server, interleaved.",
+        ),
+        click.Option(["--json"], is_flag=True, help="Print JSON instead of a table."),
+        click.Option(
+            ["--html"],
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="PATH",
+            help="Write a page with curves and timelines as well.",
+        ),
+        click.Option(["--quiet"], is_flag=True, help="Show nothing while it runs."),
+        _limit(MAX_P99, "MS", "Exit with 1 if the 99th percentile is above this.", known=p99),
+        _limit(MAX_LOSS, "PERCENT", "Allow so much loss; exit with 1 beyond it.", known=audited),
+    ]
 
 
-def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    counts = ("rounds", "subscribers", "connections", "generators", "distinct")
-    for name in (*counts, *(field.name for field in fields(Sizes))):
-        if not getattr(options, name, 1) >= 1:
-            flag = name.replace("_", "-")
-            parser.error(f"--{flag} is a number from 1, not {getattr(options, name)}")
-    for name in ("rate", "seconds"):
-        if not 0 < getattr(options, name, 1) <= _MOST_OF[name]:
-            parser.error(f"--{name} lies above 0 and up to {_MOST_OF[name]}")
-    needed = _OPEN_FILES_RESERVE + max(
-        getattr(options, "subscribers", 0), getattr(options, "connections", 0)
-    )
-    limit = raise_open_files_limit()
-    if needed > limit:
-        parser.error(
-            f"a process may open {limit} files and this needs {needed}; ask for fewer "
-            "connections, or raise the hard limit with `ulimit -Hn`"
-        )
-    smallest = smallest_message_bytes("bench-nobody")
-    if getattr(options, "message_bytes", smallest) < smallest:
-        parser.error(f"--message-bytes is at least {smallest}: the stamp needs room")
+def _limit(flag: str, metavar: str, meaning: str, *, known: bool) -> click.Option:
+    def check(
+        context: click.Context, parameter: click.Parameter, given: float | None
+    ) -> float | None:
+        if given is not None and not known:
+            what = "latency" if flag == MAX_P99 else "audit of deliveries"
+            raise click.UsageError(
+                f"{context.info_name} has no {what} for {flag} to limit: leave it out", context
+            )
+        return given
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m callboard_bench",
-        description="Measure `callboard serve` next to the floor: the least a server can do, "
-        "with the same load, in the same run. Servers are started on loopback and stopped.",
-        epilog="Exit status: 0 measured, 1 a fault (loss, order, a refused request), 2 usage, "
-        "130 interrupted.",
-    )
-    scenarios = parser.add_subparsers(dest="scenario", required=True, metavar="SCENARIO")
-
-    fanout = _scenario(
-        scenarios, "fanout", "1 publisher, many subscribers: CPU per delivery, latency, loop lag"
-    )
-    _broadcast_options(fanout, subscribers=1000, rate=20.0)
-    saturation = _scenario(
-        scenarios, "saturation", "more than can be delivered: deliveries per second, loop lag"
-    )
-    _broadcast_options(saturation, subscribers=8000, rate=50.0)
-
-    triggers = _scenario(scenarios, "trigger", "signed POST /events per second on one core")
-    _number(triggers, "--connections", int, 32, "kept-alive connections")
-    _number(triggers, "--distinct", int, 2000, "different pre-signed requests")
-    _message_options(triggers)
-
-    memory = _scenario(scenarios, "idle", "server memory per idle connection")
-    _number(memory, "--connections", int, 8000, "WebSocket connections, one channel each")
-    memory.add_argument(
-        "--shared-channel",
-        action="store_true",
-        help="subscribe all to one channel instead of each to its own",
+    return click.Option(
+        [flag],
+        type=click.FloatRange(min=0),
+        metavar=metavar,
+        help=meaning,
+        callback=check,
+        hidden=not known,
     )
 
-    tasks = _scenario(
-        scenarios,
-        "scheduler",
-        "tasks: latency, throughput, backlog, lost workers, punctuality, progress, changes",
-        rounds=1,
-        servers="callboard, huey, saq",
+
+def choice(given: Mapping[str, Any]) -> Choice:
+    """Return what was typed about targets."""
+    return Choice(**{name: given[name] for name in Choice.__dataclass_fields__})
+
+
+def output(given: Mapping[str, Any], *, p99: str, command: str) -> Output:
+    """Return what was typed about the results."""
+    return Output(
+        json=given["json"],
+        html=given["html"],
+        quiet=given["quiet"],
+        limits=Limits(given["max_p99"], given["max_loss"]),
+        p99=p99,
+        command=command,
     )
-    scheduler_options.add_options(tasks)
-    return parser
 
 
-def _scenario(
-    scenarios: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    purpose: str,
-    *,
-    rounds: int = 3,
-    servers: str = "floor, callboard, uvicorn",
-) -> argparse.ArgumentParser:
-    parser = scenarios.add_parser(name, help=purpose, description=purpose)
-    _number(parser, "--rounds", int, rounds, "rounds of every server, interleaved")
-    parser.add_argument(
-        "--only",
-        action="append",
-        metavar="NAME",
-        help=f"measure this server only ({servers}); may be repeated",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    return parser
+class Sectioned(click.Command):
+    """A command whose ``--help`` has its flags under several heads."""
 
+    def __init__(
+        self, name: str, sections: Sequence[tuple[str, Sequence[click.Option]]], **rest: Any
+    ) -> None:
+        params: list[click.Parameter] = [each for _, some in sections for each in some]
+        super().__init__(name, params=params, **rest)
+        self._sections = sections
 
-def _broadcast_options(parser: argparse.ArgumentParser, *, subscribers: int, rate: float) -> None:
-    _number(parser, "--subscribers", int, subscribers, "WebSocket connections on the channel")
-    _number(parser, "--rate", float, rate, "publishes per second")
-    _number(parser, "--generators", int, 1, "client processes to share the subscribers")
-    _message_options(parser)
-
-
-def _message_options(parser: argparse.ArgumentParser) -> None:
-    _number(parser, "--message-bytes", int, 220, "size of one WebSocket message")
-    _number(parser, "--seconds", float, 5.0, "length of the counted window")
-
-
-def _number(
-    parser: argparse.ArgumentParser, flag: str, kind: type, default: float, meaning: str
-) -> None:
-    parser.add_argument(
-        flag, type=kind, default=default, metavar="N", help=f"{meaning} (default {default:g})"
-    )
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for head, options in self._sections:
+            records = [each.get_help_record(ctx) for each in options]
+            with formatter.section(head):
+                formatter.write_dl([record for record in records if record is not None])

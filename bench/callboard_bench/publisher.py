@@ -12,11 +12,12 @@ import asyncio
 
 from callboard_bench.api import App, trigger
 from callboard_bench.clock import monotonic_ns
+from callboard_bench.errors import BenchError
 from callboard_bench.keepalive import KeepAlive
 from callboard_bench.stamps import stamped_data
 
 
-class PublishRefused(Exception):
+class PublishRefused(BenchError):
     """The server answered a publish with something else than 200."""
 
 

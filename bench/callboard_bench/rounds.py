@@ -1,12 +1,11 @@
-"""Rounds of several contenders, interleaved, and what they measured."""
+"""What rounds measure: figures, distributions, timelines, and what was wrong."""
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol
 
 from callboard_bench.figures import Latencies
 from callboard_bench.process import Use
@@ -94,9 +93,14 @@ class Result:
     setting: str
     options: dict[str, object]
     metrics: Sequence[Metric]
-    rounds: dict[str, list[Round]]
+    rounds: dict[str, list[Round]] = field(default_factory=dict)
     #: Whether it was interrupted before all rounds were done.
     partial: bool = False
+
+    @property
+    def measured(self) -> bool:
+        """Whether anybody has figures in any round."""
+        return any(round_.values for rounds in self.rounds.values() for round_ in rounds)
 
     def faults(self, allowed_percent: float = 0.0) -> list[str]:
         """Return every fault with the contender and round it happened in."""
@@ -142,28 +146,6 @@ class Unwatched:
     def count(self, done: int) -> None: ...
 
     def sample(self, name: str, value: float) -> None: ...
-
-
-class Named(Protocol):
-    """Whatever can be measured."""
-
-    @property
-    def name(self) -> str: ...
-
-
-Measured = TypeVar("Measured", bound=Named)
-
-
-async def interleave(
-    contenders: Sequence[Measured], count: int, run: Callable[[Measured], Awaitable[Round]]
-) -> dict[str, list[Round]]:
-    """Run every contender once per round, in their order, ``count`` times."""
-    rounds: dict[str, list[Round]] = {contender.name: [] for contender in contenders}
-    for number in range(1, count + 1):
-        for contender in contenders:
-            print(f"round {number} of {count}: {contender.name}", file=sys.stderr, flush=True)
-            rounds[contender.name].append(await run(contender))
-    return rounds
 
 
 def shares(use: Use) -> dict[str, float]:

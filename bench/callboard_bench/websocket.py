@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import secrets
 
+from callboard_bench.errors import BenchError
 from callboard_protocol.frames import CLOSE, PONG, TEXT
 
 _MASK = b"\x37\xfa\x21\x3d"
 _FIN = 0x80
 
 
-class Unexpected(Exception):
+class Unexpected(BenchError):
     """A server sent what this client does not understand."""
 
 

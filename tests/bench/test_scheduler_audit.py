@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from callboard_bench.api import App
-from callboard_bench.contenders import Server
 from callboard_bench.keepalive import KeepAlive
 from callboard_bench.scheduler.audit import joined, records_fault, starts_fault
 from callboard_bench.scheduler.caller import Caller
 from callboard_bench.scheduler.marks import Mark, Marks, NeverMarked
+from callboard_bench.scheduler.server import Server
 
 
 def marks(*numbers: int) -> list[Mark]:

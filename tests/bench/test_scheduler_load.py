@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from callboard_bench.api import App
-from callboard_bench.contenders import Server
 from callboard_bench.keepalive import KeepAlive
 from callboard_bench.scheduler import pace
 from callboard_bench.scheduler.caller import Caller, CallRefused
 from callboard_bench.scheduler.pace import paced
+from callboard_bench.scheduler.server import Server
 from callboard_bench.scheduler.timings import Timings
 from callboard_bench.scheduler.volley import fire
 

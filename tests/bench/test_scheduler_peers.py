@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from callboard_bench.contenders import ServerFailed
 from callboard_bench.scheduler.peers import workloads
 from callboard_bench.scheduler.peers.environments import Peer
 from callboard_bench.scheduler.peers.programs import PRODUCER, PROGRAMS, TASKS, Program
 from callboard_bench.scheduler.program import PROBE
 from callboard_bench.scheduler.workload import Sizes
+from callboard_bench.targets.server_process import ServerFailed
 
 REDIS_MISSING = shutil.which("redis-server") is None
 needs_redis = pytest.mark.skipif(

@@ -14,13 +14,13 @@ from pathlib import Path
 import click
 
 from callboard_bench import clock
+from callboard_bench.machine import machine, machine_line
 from callboard_bench.micro import record as records
 from callboard_bench.micro.benchmark import Benchmark
 from callboard_bench.micro.comparison import Comparison, compare
 from callboard_bench.micro.record import Record, UnfitBaseline
 from callboard_bench.micro.table import as_table, titles
 from callboard_bench.micro.timing import Timer
-from callboard_bench.report import machine, machine_line
 
 _EPILOG = """\b
 Exit status:

@@ -6,7 +6,6 @@ import asyncio
 from typing import Final
 
 from callboard_bench.clock import monotonic_ns
-from callboard_bench.contenders import Contender
 from callboard_bench.process import peak_rss_of, rss_of
 from callboard_bench.rounds import Metric, Round
 from callboard_bench.scheduler import audit
@@ -14,6 +13,7 @@ from callboard_bench.scheduler.stage import staged
 from callboard_bench.scheduler.throughput import SLOTS, ids_of, requests
 from callboard_bench.scheduler.volley import fire
 from callboard_bench.scheduler.workload import Sizes, Workload
+from callboard_bench.targets.target import Contender
 
 _CONNECTIONS: Final = 4
 _DRAIN_SECONDS: Final = 300.0

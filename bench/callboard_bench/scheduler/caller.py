@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 
 from callboard_bench import api
-from callboard_bench.contenders import Server
+from callboard_bench.errors import BenchError
 from callboard_bench.keepalive import KeepAlive
+from callboard_bench.scheduler.server import Server
 
 
-class CallRefused(Exception):
+class CallRefused(BenchError):
     """A call was answered with something else than 200."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from callboard_bench.clock import monotonic_ns
-from callboard_bench.contenders import Contender
 from callboard_bench.rounds import Metric, Round
 from callboard_bench.scheduler import audit
 from callboard_bench.scheduler.pace import paced
@@ -14,6 +13,7 @@ from callboard_bench.scheduler.throughput import ids_of
 from callboard_bench.scheduler.timings import Timings, latency_metrics
 from callboard_bench.scheduler.volley import fire
 from callboard_bench.scheduler.workload import Sizes, Workload
+from callboard_bench.targets.target import Contender
 
 _HOUR_MS: Final = 3_600_000
 _BATCH: Final = 100

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, cast
 import orjson
 
 from callboard_bench.clock import monotonic_ns
-from callboard_bench.contenders import Server
+from callboard_bench.scheduler.server import Server
 from callboard_bench.websocket import (
     Unexpected,
     cut_frames,

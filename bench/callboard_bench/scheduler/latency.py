@@ -6,7 +6,6 @@ import asyncio
 from typing import Final
 
 from callboard_bench.clock import monotonic_ns
-from callboard_bench.contenders import Contender
 from callboard_bench.rounds import Metric, Round
 from callboard_bench.scheduler import audit
 from callboard_bench.scheduler.feeds import Feeds
@@ -14,6 +13,7 @@ from callboard_bench.scheduler.pace import paced
 from callboard_bench.scheduler.stage import Stage, staged
 from callboard_bench.scheduler.timings import Timings, latency_metrics
 from callboard_bench.scheduler.workload import Sizes, Workload
+from callboard_bench.targets.target import Contender
 
 _WARM_UP: Final = 100
 _MARK_SECONDS: Final = 30.0

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from callboard_bench.clock import monotonic_ns
-from callboard_bench.contenders import Contender
 from callboard_bench.rounds import Metric, Round
 from callboard_bench.scheduler import audit
 from callboard_bench.scheduler.marks import Mark, NeverMarked
@@ -24,6 +23,7 @@ from callboard_bench.scheduler.stage import Stage, staged
 from callboard_bench.scheduler.timings import Timings, latency_metrics
 from callboard_bench.scheduler.worker_process import WorkerProcess
 from callboard_bench.scheduler.workload import Sizes, Workload
+from callboard_bench.targets.target import Contender
 
 _START_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.002

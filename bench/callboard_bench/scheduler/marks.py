@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from callboard_bench.errors import BenchError
+
 _POLL_SECONDS: Final = 0.002
 
 
@@ -17,7 +19,7 @@ class Mark(NamedTuple):
     pid: int
 
 
-class NeverMarked(Exception):
+class NeverMarked(BenchError):
     """Bodies that should have run did not."""
 
 

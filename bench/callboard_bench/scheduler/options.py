@@ -1,10 +1,11 @@
-"""The options of ``python -m callboard_bench scheduler``."""
+"""The flags of ``callboard bench scheduler``."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import fields
 from typing import Final
+
+import click
 
 from callboard_bench.scheduler.peers.programs import PROGRAMS
 from callboard_bench.scheduler.peers.redis_server import FSYNCS
@@ -29,49 +30,55 @@ _MEANINGS: Final = {
 }
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add them to the scenario's parser."""
+def workload_options() -> list[click.Option]:
+    """Return the flags that say what to run, and on whom."""
     names = ", ".join(workload.key for workload in WORKLOADS)
-    quick = tuple(workload for workload in WORKLOADS if workload.quick)
-    parser.add_argument(
-        "--workload",
-        type=chosen,
-        default=quick,
-        metavar="W1,W3",
-        help=f"which, of {names}; '{_ALL}' for all of them (default: those that take seconds, "
-        f"{', '.join(workload.key for workload in quick)})",
-    )
-    parser.add_argument(
-        "--peers",
-        type=_peers,
-        default=(),
-        metavar="NAMES",
-        help=f"run W1, W3 and W4 on these too, of {', '.join(PROGRAMS)}: each is installed from "
-        "PyPI into an environment for the run; needs redis-server",
-    )
-    parser.add_argument(
-        "--redis-fsync",
-        choices=FSYNCS,
-        default=FSYNCS[0],
-        help="how the Redis of peers keeps what it is given (default always: on the disk before "
-        "it is acknowledged, as Callboard does)",
-    )
-    for field in fields(Sizes):
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=type(field.default),
+    quick = [workload.key for workload in WORKLOADS if workload.quick]
+    return [
+        click.Option(
+            ["--workload", "workloads"],
+            default=",".join(quick),
+            metavar="W1,W3",
+            callback=_workloads,
+            help=f"Which, of {names}, or {_ALL}; by default those that take seconds.",
+        ),
+        click.Option(
+            ["--compare", "peers"],
+            default="",
+            metavar="NAMES",
+            callback=_peers,
+            help=f"Others to run W1, W3 and W4, of {', '.join(PROGRAMS)}: installed from PyPI "
+            "for the run; they need redis-server.",
+        ),
+        click.Option(
+            ["--redis-fsync"],
+            type=click.Choice(FSYNCS),
+            default=FSYNCS[0],
+            show_default=True,
+            help="How the Redis of others keeps what it is given: always is on the disk before "
+            "it is acknowledged, as here.",
+        ),
+    ]
+
+
+def size_options() -> list[click.Option]:
+    """Return a flag for each field of :class:`Sizes`."""
+    return [
+        click.Option(
+            [f"--{field.name.replace('_', '-')}"],
+            type=click.IntRange(min=1) if isinstance(field.default, int) else click.FloatRange(1),
             default=field.default,
+            show_default=True,
             metavar="N",
-            help=f"{_MEANINGS[field.name]} (default {field.default:g})",
+            help=f"{_MEANINGS[field.name][0].upper()}{_MEANINGS[field.name][1:]}.",
         )
+        for field in fields(Sizes)
+    ]
 
 
-def chosen(text: str) -> tuple[Workload, ...]:
-    """Return the workloads that ``--workload`` names.
-
-    Raises:
-        argparse.ArgumentTypeError: there is none of that name.
-    """
+def _workloads(
+    context: click.Context, parameter: click.Parameter, text: str
+) -> tuple[Workload, ...]:
     if text == _ALL:
         return WORKLOADS
     known = {workload.key.lower(): workload for workload in WORKLOADS}
@@ -79,14 +86,13 @@ def chosen(text: str) -> tuple[Workload, ...]:
     for name in names:
         if name not in known:
             there_are = ", ".join(workload.key for workload in WORKLOADS)
-            raise argparse.ArgumentTypeError(f"no workload {name!r}; there are: {there_are}")
+            raise click.BadParameter(f"no workload {name!r}; there are: {there_are}.")
     return tuple(known[name] for name in names)
 
 
-def _peers(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip().lower() for name in text.split(","))
+def _peers(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
     for name in names:
         if name not in PROGRAMS:
-            there_are = ", ".join(PROGRAMS)
-            raise argparse.ArgumentTypeError(f"no peer {name!r}; there are: {there_are}")
+            raise click.BadParameter(f"no peer {name!r}; there are: {', '.join(PROGRAMS)}.")
     return names

@@ -6,13 +6,13 @@ import asyncio
 from typing import Final
 
 from callboard_bench.clock import monotonic_ns
-from callboard_bench.contenders import Contender
 from callboard_bench.rounds import Metric, Round
 from callboard_bench.scheduler import audit
 from callboard_bench.scheduler.feeds import Feeds
 from callboard_bench.scheduler.stage import staged
 from callboard_bench.scheduler.timings import Timings, latency_metrics
 from callboard_bench.scheduler.workload import Sizes, Workload
+from callboard_bench.targets.target import Contender
 
 _INTERVAL_SECONDS: Final = 0.1
 #: The watcher is there before the task begins.

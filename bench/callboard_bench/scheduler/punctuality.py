@@ -11,13 +11,13 @@ from collections import Counter
 from typing import Final
 
 from callboard_bench.clock import monotonic_ns, unix_ns
-from callboard_bench.contenders import Contender
 from callboard_bench.rounds import Metric, Round
 from callboard_bench.scheduler import audit
 from callboard_bench.scheduler.marks import Mark
 from callboard_bench.scheduler.stage import staged
 from callboard_bench.scheduler.timings import Timings, latency_metrics
 from callboard_bench.scheduler.workload import Sizes, Workload
+from callboard_bench.targets.target import Contender
 
 _SCHEDULE: Final = "schedules/every-second"
 _MS: Final = 1_000_000

@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from callboard_bench.contenders import CALLBOARD, Contender, Server, ServerFailed, running
 from callboard_bench.scheduler import program
 from callboard_bench.scheduler.caller import Caller
 from callboard_bench.scheduler.marks import Marks
+from callboard_bench.scheduler.server import Server
 from callboard_bench.scheduler.worker_process import WorkerProcess, spawn
+from callboard_bench.targets.server_process import ServerFailed
+from callboard_bench.targets.target import Contender
 
 _READY_SECONDS: Final = 30.0
 _QUIET_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.01
-
-
-def callboard() -> Contender:
-    """Return ``callboard serve`` with its tasks beside its ports file: gone with the round."""
-
-    def command(ports_file: Path, config: Path) -> list[str]:
-        serve = [sys.executable, "-m", "callboard", "serve", "--port", "0"]
-        data = ports_file.with_name("data")
-        return [
-            *serve,
-            "--config",
-            str(config),
-            "--ports-file",
-            str(ports_file),
-            "--data",
-            str(data),
-        ]
-
-    return Contender(CALLBOARD, command)
 
 
 class Stage:
@@ -123,12 +105,13 @@ async def staged(contender: Contender) -> AsyncIterator[Stage]:
     """Start a server, and end it and its workers.
 
     Raises:
-        ServerFailed: as :func:`~callboard_bench.contenders.running` does.
+        ServerFailed: as a contender's ``open`` does.
     """
     with tempfile.TemporaryDirectory(prefix="callboard-bench-") as name:
         directory = Path(name)
         (directory / f"{program.MODULE}.py").write_text(program.TEXT)
-        async with running(contender) as server:
+        async with contender.open() as target:
+            server = Server.of(target)
             stage = Stage(server, await Caller.open(server), directory)
             try:
                 yield stage

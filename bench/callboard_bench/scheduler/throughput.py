@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import orjson
 
-from callboard_bench.contenders import Contender
 from callboard_bench.rounds import Metric, Round
 from callboard_bench.scheduler import audit
 from callboard_bench.scheduler.caller import Caller
@@ -19,6 +18,7 @@ from callboard_bench.scheduler.costs import COSTS, Costs
 from callboard_bench.scheduler.stage import staged
 from callboard_bench.scheduler.volley import Volley, fire
 from callboard_bench.scheduler.workload import Sizes, Workload
+from callboard_bench.targets.target import Contender
 
 SLOTS: Final = 10
 

@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from callboard_bench.contenders import Server
 from callboard_bench.scheduler import program
+from callboard_bench.scheduler.server import Server
 
 
 @dataclass(slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from callboard_bench.contenders import Contender
 from callboard_bench.rounds import Metric, Round
+from callboard_bench.targets.target import Contender
 
 
 @dataclass(frozen=True, slots=True)

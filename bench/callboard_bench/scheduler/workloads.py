@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final
 
-from callboard_bench.contenders import Contender, ServerFailed
-from callboard_bench.rounds import Result, Round, interleave
+from callboard_bench.rounds import Result, Round
+from callboard_bench.run import Run
 from callboard_bench.scheduler import (
     backlog,
     changes,
@@ -23,8 +21,10 @@ from callboard_bench.scheduler import (
 )
 from callboard_bench.scheduler.peers import workloads as peers
 from callboard_bench.scheduler.peers.environments import Peer, environments
-from callboard_bench.scheduler.stage import callboard
 from callboard_bench.scheduler.workload import Sizes, Workload
+from callboard_bench.targets.server_process import ServerFailed
+from callboard_bench.targets.started import callboard
+from callboard_bench.targets.target import Contender
 
 WORKLOADS: Final = (
     latency.WORKLOAD,
@@ -52,27 +52,32 @@ _OF_PEERS: Final = {
 }
 
 
-async def run(options: argparse.Namespace) -> list[Result]:
-    """Run the workloads that the options choose, one after the other.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to run, and on whom besides a server of ours."""
+
+    workloads: Sequence[Workload]
+    sizes: Sizes
+    rounds: int
+    peers: Sequence[str]
+    redis_fsync: str
+
+
+async def run(order: Order, under_way: Run) -> None:
+    """Run the workloads, one after the other, each with its rounds interleaved.
 
     Raises:
-        ServerFailed: one could not be run.
+        ServerFailed: a peer could not be installed.
     """
-    given = {field.name: getattr(options, field.name) for field in fields(Sizes)}
-    sizes = Sizes(**given)
-    results = []
-    async with environments(options.peers, options.redis_fsync) as installed:
-        for workload in options.workload:
-            print(f"{workload.key}: {workload.title(sizes)}", file=sys.stderr, flush=True)
-            contenders = [callboard(), *(installed if workload.key in _OF_PEERS else ())]
-            chosen = [one for one in contenders if not options.only or one.name in options.only]
-            if not chosen:
-                continue
-            rounds = await interleave(chosen, options.rounds, partial(_run, workload, sizes))
-            results.append(_result(workload, sizes, installed, options.rounds, rounds))
-    if not results:
-        raise ServerFailed("--only names nobody who runs these workloads; see --peers")
-    return results
+    async with environments(order.peers, order.redis_fsync) as installed:
+        for workload in order.workloads:
+            contenders = [*(installed if workload.key in _OF_PEERS else ()), callboard()]
+            await under_way.rounds(
+                _result(workload, order, installed),
+                contenders,
+                order.rounds,
+                partial(_run, workload, order.sizes),
+            )
 
 
 async def _run(workload: Workload, sizes: Sizes, contender: Contender | Peer) -> Round:
@@ -87,18 +92,12 @@ async def _run(workload: Workload, sizes: Sizes, contender: Contender | Peer) ->
         ) from None
 
 
-def _result(
-    workload: Workload,
-    sizes: Sizes,
-    installed: Sequence[Peer],
-    count: int,
-    rounds: dict[str, list[Round]],
-) -> Result:
-    setting = workload.title(sizes)
-    for peer in installed:
-        if peer.name in rounds:
+def _result(workload: Workload, order: Order, installed: Sequence[Peer]) -> Result:
+    setting = workload.title(order.sizes)
+    if workload.key in _OF_PEERS:
+        for peer in installed:
             setting += (
                 f"; {peer.name}: {peer.program.concurrency}, Redis with appendfsync {peer.fsync}"
             )
-    options = {**asdict(sizes), "rounds": count}
-    return Result(f"scheduler {workload.key}", setting, options, workload.metrics, rounds)
+    options = {**asdict(order.sizes), "rounds": order.rounds}
+    return Result(f"scheduler {workload.key}", setting, options, workload.metrics)

@@ -27,8 +27,8 @@ def owners(*addresses: Address) -> tuple[int, ...]:
     inodes = {
         inode
         for address in addresses
-        if _is_local(ip := address.ip or address.host)
-        for inode in _listening(ip, address.port)
+        if is_local(address)
+        for inode in _listening(address.ip or address.host, address.port)
     }
     if not inodes:
         return ()
@@ -51,8 +51,9 @@ def with_children(pids: Iterable[int]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _is_local(ip: str) -> bool:
+def is_local(address: Address) -> bool:
     """Whether it is an address of this machine: only those can be bound."""
+    ip = address.ip or address.host
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         try:

@@ -10,14 +10,15 @@ from typing import Final
 
 from callboard_bench import api
 from callboard_bench.api import App
-from callboard_bench.targets.owners import owners, with_children
+from callboard_bench.errors import BenchError
+from callboard_bench.targets.owners import is_local, owners, with_children
 from callboard_bench.targets.target import Address, Contender, Target
 
 _ANSWER_SECONDS: Final = 5.0
 _HEAD_BYTES: Final = 4096
 
 
-class Unreachable(Exception):
+class Unreachable(BenchError):
     """A server does not answer, or not for this app; the text says what it did instead."""
 
 
@@ -39,7 +40,13 @@ async def _opened(
     await answers(app, where)
     # Anew for each round: it may have been started again, or have forked.
     found = with_children(pids) if pids else owners(where, websocket)
-    yield Target(name, app, where, websocket, found)
+    warning = ""
+    if not found and is_local(where):
+        warning = (
+            f"who listens on {where.authority} cannot be seen, as with another user's process or "
+            "a container's: there are no figures of its CPU and memory; name it with --pid"
+        )
+    yield Target(name, app, where, websocket, found, warning)
 
 
 async def answers(app: App, where: Address) -> None:

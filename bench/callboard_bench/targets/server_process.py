@@ -14,12 +14,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from callboard_bench.errors import BenchError
+
 _STOP_SECONDS: Final = 12.0
 _POLL_SECONDS: Final = 0.01
 _SAID_CHARACTERS: Final = 800
 
 
-class ServerFailed(Exception):
+class ServerFailed(BenchError):
     """A server did not start, or died; the text holds the end of what it said."""
 
 

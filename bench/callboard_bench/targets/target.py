@@ -62,6 +62,8 @@ class Target:
     websocket: Address
     #: Its processes on this machine, those that listen first.
     pids: tuple[int, ...] = ()
+    #: What the table has to say of it, such as why there are no ``pids``.
+    warning: str = ""
 
     @property
     def websocket_path(self) -> str:

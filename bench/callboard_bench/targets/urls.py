@@ -25,9 +25,10 @@ class BadUrl(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """What a URL says; ``name`` is host and port where none was given."""
+    """What a URL says; ``name`` is host and port where none was given (``named``)."""
 
     name: str
+    named: bool
     app: App
     host: str
     port: int
@@ -57,7 +58,7 @@ def parse_url(text: str) -> Url:
     app = App(unquote(path[1]), unquote(parts.username), unquote(parts.password))
     port = _PORTS[parts.scheme] if port is None else port
     host = parts.hostname
-    return Url(name or f"{host}:{port}", app, host, port, parts.scheme == "https")
+    return Url(name or f"{host}:{port}", bool(name), app, host, port, parts.scheme == "https")
 
 
 def without_secrets(text: str) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from callboard_bench.contenders import ServerFailed
 from callboard_bench.scheduler.peers.programs import PRODUCER, PROGRAMS, TASKS, Program
+from callboard_bench.targets.server_process import ServerFailed
 
 
 @dataclass(frozen=True, slots=True)

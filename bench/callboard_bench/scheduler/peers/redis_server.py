@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from callboard_bench.contenders import ServerFailed
+from callboard_bench.targets.server_process import ServerFailed
 
 _START_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.02

@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from callboard_bench.contenders import ServerFailed
 from callboard_bench.scheduler import program
 from callboard_bench.scheduler.marks import Marks
 from callboard_bench.scheduler.peers.environments import Peer
 from callboard_bench.scheduler.peers.programs import PRODUCER, REDIS
 from callboard_bench.scheduler.peers.redis_server import redis_server
+from callboard_bench.targets.server_process import ServerFailed
 
 
 class PeerStage:

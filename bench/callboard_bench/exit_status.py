@@ -1,0 +1,16 @@
+"""What a run ends with, the same for every scenario."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MEASURED: Final = 0
+FAILED: Final = 1
+INTERRUPTED: Final = 130
+
+EPILOG: Final = """\b
+Exit status:
+  0    measured
+  1    a server lost, doubled or reordered something, failed, or missed a limit
+  2    wrong usage
+  130  interrupted; what was measured until then is printed"""

@@ -1,0 +1,1 @@
+"""A result for the terminal, for programs, for a browser, and while it comes about."""

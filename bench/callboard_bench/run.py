@@ -1,0 +1,154 @@
+"""A run from its first round to what is printed at the end, or at Ctrl-C.
+
+1. Rounds interleave (A B A B): a machine that drifts drifts for all servers.
+2. A server that fails a round has a fault there and no figures; the others go on. When nobody was
+   measured in a round, there is not another one.
+3. SIGINT and SIGTERM end the round under way, and its servers and clients with it. What was
+   measured before is printed, marked as partial. A second one does not wait for servers to end in
+   order: they are killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import click
+import uvloop
+
+from callboard_bench.clock import unix_seconds
+from callboard_bench.errors import BenchError, in_words
+from callboard_bench.exit_status import FAILED, INTERRUPTED, MEASURED
+from callboard_bench.process import raise_open_files_limit
+from callboard_bench.report.display import Display, display
+from callboard_bench.report.document import as_json, document
+from callboard_bench.report.table import as_table
+from callboard_bench.rounds import Result, Round
+from callboard_bench.thresholds import Limits, judge
+
+
+class Named(Protocol):
+    """Whatever can be measured."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Measured = TypeVar("Measured", bound=Named)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What becomes of the results."""
+
+    json: bool = False
+    html: Path | None = None
+    quiet: bool = False
+    limits: Limits = field(default_factory=Limits)
+    #: The value that ``--max-p99`` limits.
+    p99: str = ""
+    #: The command line, without secrets.
+    command: str = ""
+
+
+@dataclass(slots=True)
+class Run:
+    """A run under way: its results so far, and who looks on."""
+
+    display: Display
+    results: list[Result] = field(default_factory=list)
+
+    async def rounds(
+        self,
+        result: Result,
+        contenders: Sequence[Measured],
+        count: int,
+        measure: Callable[[Measured], Awaitable[Round]],
+    ) -> None:
+        """Run every contender once per round, in their order, ``count`` times, into a result."""
+        result.rounds = {contender.name: [] for contender in contenders}
+        self.results.append(result)
+        self.display.begin(result.scenario)
+        for number in range(1, count + 1):
+            for contender in contenders:
+                self.display.round(contender.name, number, count)
+                result.rounds[contender.name].append(await _round(contender, measure))
+            if not any(rounds[-1].values for rounds in result.rounds.values()):
+                return
+
+
+async def _round(contender: Measured, measure: Callable[[Measured], Awaitable[Round]]) -> Round:
+    try:
+        return await measure(contender)
+    except (BenchError, OSError) as error:
+        return Round({}, fault=in_words(error))
+    except ExceptionGroup as group:
+        if group.split((BenchError, OSError))[1] is not None:
+            raise
+        return Round({}, fault=in_words(group))
+
+
+def run(measure: Callable[[Run], Coroutine[Any, Any, None]], output: Output) -> int:
+    """Run a measurement, print what there is, and return the exit status."""
+    raise_open_files_limit()
+    under_way = Run(display(quiet=output.quiet))
+    interrupted, failure = False, ""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_interruptible(measure(under_way)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        interrupted = True
+    except (BenchError, OSError) as error:
+        failure = in_words(error)
+    finally:
+        under_way.display.close()
+    if interrupted:
+        click.echo("interrupted", err=True)
+        if under_way.results:
+            under_way.results[-1].partial = True
+    if failure:
+        click.echo(f"error: {failure}", err=True)
+    status = _print([each for each in under_way.results if any(each.rounds.values())], output)
+    if interrupted:
+        return INTERRUPTED
+    return FAILED if failure else status
+
+
+async def _interruptible(measuring: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(measuring)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Again, it cancels the waiting for what is being ended.
+        loop.add_signal_handler(number, task.cancel)
+    await task
+
+
+def _print(results: Sequence[Result], output: Output) -> int:
+    status = MEASURED
+    documents = []
+    for number, result in enumerate(results):
+        verdicts = judge(result, output.limits, output.p99)
+        faults = result.faults(output.limits.allowed_percent)
+        if faults or not all(verdict.met for verdict in verdicts):
+            status = FAILED
+        documents.append(document(result, verdicts, faults, output.command, unix_seconds()))
+        if not result.measured:
+            for fault in faults:
+                click.echo(f"error: {fault}", err=True)
+        elif not output.json:
+            click.echo("\n" * (number > 0) + as_table(result, verdicts, faults))
+    if output.json:
+        click.echo(as_json(documents))
+    if output.html is not None:
+        _write_page(output.html, documents)
+    return status
+
+
+def _write_page(path: Path, documents: list[dict[str, Any]]) -> None:
+    from callboard_bench.report.page import page
+
+    path.write_text(page(documents), encoding="utf-8")
