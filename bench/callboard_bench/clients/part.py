@@ -38,8 +38,6 @@ class Findings:
     """What a part found in one generator, or in several once they are merged."""
 
     tally: Tally = field(default_factory=Tally)
-    #: Deliveries that there had to be, warm-up included.
-    expected: int = 0
     #: What the server refused, in words, and how often.
     refused: Counter[str] = field(default_factory=Counter)
     #: Latencies of the window, by what was timed.
@@ -48,7 +46,6 @@ class Findings:
     def merge(self, other: Findings) -> None:
         """Add what another generator found."""
         self.tally.merge(other.tally)
-        self.expected += other.expected
         self.refused.update(other.refused)
         for name, recorded in other.times.items():
             self.times.setdefault(name, Recorded()).merge(recorded)

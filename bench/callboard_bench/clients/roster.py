@@ -150,6 +150,7 @@ class Roster:
 
     def add_to(self, tally: Tally) -> None:
         """Add what was found to a tally."""
+        tally.expected += self.received - self.duplicates + self.lost
         tally.received += self.received
         tally.lost += self.lost
         tally.duplicates += self.duplicates

@@ -1,0 +1,124 @@
+"""A storm of joins and leaves on presence channels: every member hears of every other one.
+
+In a turn one member leaves and another comes back, so a channel of 100 has 99 subscribers to
+tell of each. A join is timed twice, from the moment at which it was due: until its own roster
+has come, and until the last of the others has heard of it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from callboard_bench.clients.link import Wire
+from callboard_bench.clients.part import Spec
+from callboard_bench.clients.presence import JOIN, SEEN, PresenceSpec
+from callboard_bench.generator import divided
+from callboard_bench.recording import Recorded
+from callboard_bench.rounds import SHARES, Metric, Round, Watch
+from callboard_bench.scenario import Scenario, count, generators, rate, window
+from callboard_bench.scenarios.parts import (
+    Length,
+    as_round,
+    loaders,
+    measured,
+    percentiles,
+    run_name,
+)
+from callboard_bench.targets.target import Target
+
+METRICS: Final = (
+    Metric("joins_per_second", "joins per second", 1, better="higher"),
+    Metric("deliveries_per_second", "member events delivered per second", 0, better="higher"),
+    Metric("cpu_us", "server CPU per member event delivered, µs", 2, better="lower"),
+    Metric("join_p50_ms", "join to its roster p50, ms", 2, better="lower"),
+    Metric("join_p99_ms", "join to its roster p99, ms", 2, better="lower"),
+    Metric("seen_p50_ms", "join to all others have heard p50, ms", 2, better="lower"),
+    Metric("seen_p99_ms", "join to all others have heard p99, ms", 2, better="lower"),
+    Metric("joins", "joins counted", 0, ratio=False),
+    *SHARES[:2],
+)
+
+_ADVICE: Final = (
+    "if a channel may have fewer members, ask for that with --members, or raise the limit "
+    "(Callboard: max_presence_members of the app; soketi: SOKETI_PRESENCE_MAX_MEMBERS)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """``rate`` turns a second over all channels, or one after the other where it is infinite."""
+
+    channels: int
+    members: int
+    rate: float
+    seconds: float
+    warm_up: float
+    generators: int
+
+    def setting(self) -> str:
+        turns = "turns as fast as they are answered"
+        if not math.isinf(self.rate):
+            turns = f"{self.rate:g} joins and leaves/s"
+        channels = "1 presence channel" if self.channels == 1 else f"{self.channels:,} channels"
+        return f"{channels} of {self.members:,} members, {turns} for {self.seconds:g} s"
+
+    def open_files(self) -> int:
+        return self.channels * self.members
+
+
+async def run(target: Target, load: Load, watch: Watch) -> Round:
+    """Run one round."""
+    prefix = f"presence-{run_name()}"
+    shares = divided(load.channels, min(load.generators, load.channels))
+    names = iter(f"{prefix}-{number}" for number in range(load.channels))
+    specs: list[list[Spec]] = []
+    before = 0
+    for share in shares:
+        wire = Wire.to(target, before=before)
+        channels = [next(names) for _ in range(share)]
+        rate_here = load.rate * share / load.channels
+        specs.append([PresenceSpec(wire, target.app, channels, load.members, rate_here)])
+        before += share * load.members
+    watch.phase("joining", load.open_files())
+    async with loaders(len(specs)) as processes:
+        length = Length(load.warm_up, load.seconds)
+        done = await measured(target, processes, specs, length, watch, _ADVICE)
+    (found,) = done.findings
+    joins = found.times.get(JOIN, Recorded())
+    seen = found.times.get(SEEN, Recorded())
+    values = {
+        "joins_per_second": done.counts.answered / load.seconds,
+        "deliveries_per_second": done.counts.received / load.seconds,
+        "cpu_us": done.per(done.counts.received),
+        **percentiles("join", joins),
+        **percentiles("seen", seen),
+        "joins": float(done.counts.answered),
+    }
+    result = as_round(done, values)
+    result.timeline = done.timeline(seen)
+    return result
+
+
+SCENARIO: Final = Scenario(
+    name="presence",
+    about="""
+    Members of presence channels leave in turn and come back. Each hears of every other one, and
+    what it hears is audited: once, and in an order that fits.
+
+    A channel of hosted Pusher has at most 100 members; more need a server that is told so.
+    """,
+    load=Load,
+    options=(
+        count("--channels", 1, "Presence channels."),
+        count("--members", 100, "Members of each.", least=2),
+        rate("--rate", 20, "Joins a second, over all channels; as many leave.", unbounded=True),
+        *window(),
+        generators(),
+    ),
+    metrics=lambda load: METRICS,
+    run=run,
+    p99="seen_p99_ms",
+    audited=True,
+)
