@@ -67,6 +67,7 @@ class _Scenarios(click.Group):
 @click.group(
     cls=_Scenarios,
     epilog=EPILOG,
+    options_metavar="",
     subcommand_metavar="SCENARIO [OPTIONS]",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

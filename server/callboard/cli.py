@@ -27,6 +27,8 @@ from callboard_protocol import __version__
 from callboard_server.listeners import ListenError
 from callboard_server.settings import Settings
 
+_BENCH = "bench"
+
 _EXIT_STATUS = """\b
 Exit status:
   0  ended as asked
@@ -80,7 +82,22 @@ def _flag(field: Field) -> Callable[[Callable[..., None]], Callable[..., None]]:
     )
 
 
+class _Commands(click.Group):
+    """The commands here, and the bench, which is loaded when it is typed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), _BENCH])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != _BENCH:
+            return super().get_command(ctx, cmd_name)
+        from callboard.commands.bench import bench
+
+        return bench
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EXIT_STATUS,
 )
