@@ -8,15 +8,18 @@ status is the same for all: 0 measured; 1 a fault, or a limit that was missed; 2
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 
 from callboard_bench.exit_status import EPILOG
 
 
+_HERE: Final = "callboard_bench"
+
+
 class Listed(NamedTuple):
-    """A scenario: its summary, and where it is defined."""
+    """A scenario: its summary, and the module that defines it."""
 
     summary: str
     module: str
@@ -25,29 +28,40 @@ class Listed(NamedTuple):
 
 
 SCENARIOS: Final = {
-    "fanout": Listed("One publisher, many subscribers of one channel.", "scenarios.fanout"),
-    "channels": Listed("Many channels, few subscribers each.", "scenarios.channels"),
-    "trigger": Listed("Signed requests to the HTTP API.", "scenarios.trigger"),
-    "connect": Listed("Rate of connections, and memory per idle one.", "scenarios.connect"),
-    "presence": Listed("A storm of joins and leaves.", "scenarios.presence"),
-    "client-events": Listed("From socket to socket.", "scenarios.client_events"),
-    "churn": Listed("Subscribe and unsubscribe.", "scenarios.churn"),
-    "mixed": Listed("All of these at once.", "scenarios.mixed"),
-    "scheduler": Listed("Tasks: latency, throughput, losses.", "scheduler.command", "COMMAND"),
+    "fanout": Listed(
+        "One publisher, many subscribers of one channel.", f"{_HERE}.scenarios.fanout"
+    ),
+    "channels": Listed("Many channels, few subscribers each.", f"{_HERE}.scenarios.channels"),
+    "trigger": Listed("Signed requests to the HTTP API.", f"{_HERE}.scenarios.trigger"),
+    "connect": Listed(
+        "Rate of connections, and memory per idle one.", f"{_HERE}.scenarios.connect"
+    ),
+    "presence": Listed("A storm of joins and leaves.", f"{_HERE}.scenarios.presence"),
+    "client-events": Listed("From socket to socket.", f"{_HERE}.scenarios.client_events"),
+    "churn": Listed("Subscribe and unsubscribe.", f"{_HERE}.scenarios.churn"),
+    "mixed": Listed("All of these at once.", f"{_HERE}.scenarios.mixed"),
+    "scheduler": Listed(
+        "Tasks: latency, throughput, losses.", f"{_HERE}.scheduler.command", "COMMAND"
+    ),
 }
 
 
-class _Scenarios(click.Group):
+class Scenarios(click.Group):
     """Imports a scenario's module when it is asked for."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: By what is typed; whoever may import more than the bench may add to it.
+        self.listed = dict(SCENARIOS)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*SCENARIOS, *super().list_commands(ctx)]
+        return list(self.listed)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        listed = SCENARIOS.get(cmd_name)
+        listed = self.listed.get(cmd_name)
         if listed is None:
-            return super().get_command(ctx, cmd_name)
-        found = getattr(import_module(f"callboard_bench.{listed.module}"), listed.attribute)
+            return None
+        found = getattr(import_module(listed.module), listed.attribute)
         if isinstance(found, click.Command):
             return found
         from callboard_bench.command import scenario_command
@@ -55,17 +69,12 @@ class _Scenarios(click.Group):
         return scenario_command(found, listed.summary)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, listed.summary) for name, listed in SCENARIOS.items()]
-        for name in super().list_commands(ctx):
-            command = super().get_command(ctx, name)
-            if command is not None:
-                rows.append((name, command.get_short_help_str(60)))
         with formatter.section("Scenarios"):
-            formatter.write_dl(rows)
+            formatter.write_dl([(name, each.summary) for name, each in self.listed.items()])
 
 
 @click.group(
-    cls=_Scenarios,
+    cls=Scenarios,
     epilog=EPILOG,
     options_metavar="",
     subcommand_metavar="SCENARIO [OPTIONS]",

@@ -1,21 +1,11 @@
-"""``callboard bench``: the bench's own commands, and the one that looks inside this package."""
+"""``callboard bench``: the bench's scenarios, and the one that looks inside our other packages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from callboard_bench.cli import bench
-from callboard_bench.micro.benchmark import Benchmark
-from callboard_bench.micro.command import micro_command
-
-
-def _benchmarks() -> Sequence[Benchmark]:
-    # They load the server and the scheduler.
-    from callboard.measuring import benchmarks
-
-    return benchmarks()
-
-
-bench.add_command(micro_command(_benchmarks))
+from callboard_bench.cli import Listed, bench
 
 __all__ = ["bench"]
+
+bench.listed["micro"] = Listed(
+    "Single steps of the code, without sockets.", "callboard.commands.micro", "COMMAND"
+)
