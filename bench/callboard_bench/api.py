@@ -42,7 +42,7 @@ def post(app: App, host: str, port: int, call: str, body: bytes) -> bytes:
     path = f"/apps/{app.id}/{call}"
     query = _signed_query(app, "POST", path, {"body_md5": body_md5(body)})
     head = (
-        f"POST {path}?{query} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        f"POST {path}?{query} HTTP/1.1\r\nHost: {_authority(host, port)}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -52,7 +52,11 @@ def get(app: App, host: str, port: int, call: str, parameters: Mapping[str, str]
     """Return a signed ``GET /apps/ID/CALL`` with these query parameters."""
     path = f"/apps/{app.id}/{call}"
     query = _signed_query(app, "GET", path, parameters)
-    return f"GET {path}?{query} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+    return f"GET {path}?{query} HTTP/1.1\r\nHost: {_authority(host, port)}\r\n\r\n".encode()
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _signed_query(app: App, method: str, path: str, extra: Mapping[str, str]) -> str:

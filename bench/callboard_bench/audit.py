@@ -73,9 +73,8 @@ class Audit:
 
 @dataclass(slots=True)
 class Tally:
-    """The audits of many subscribers, summed."""
+    """Many audits, summed."""
 
-    subscribers: int = 0
     expected: int = 0
     received: int = 0
     lost: int = 0
@@ -87,8 +86,7 @@ class Tally:
     closed: int = 0
 
     def add(self, audit: Audit, published: int) -> None:
-        """Add one subscriber's audit of ``published`` messages."""
-        self.subscribers += 1
+        """Add one audit, of ``published`` messages."""
         self.expected += published
         self.received += audit.received
         self.lost += audit.lost(published)

@@ -1,0 +1,224 @@
+"""Publishes on a schedule that does not wait for the server (open loop).
+
+A *lane* is a kept-alive connection with a schedule of its own: one request at a time. A request
+that could not leave in time, because the answer to the one before was outstanding, carries the
+time at which it should have left: a stall shows as latency instead of hiding in a publisher that
+waited. One that left a moment late for the publisher's own timer carries the real time.
+
+Without a rate each lane publishes again as soon as it was answered (closed loop): then the server
+sets the pace, and a stall delays what it would have delayed unseen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Final
+
+import orjson
+
+from callboard_bench.api import App, post
+from callboard_bench.clock import monotonic_ns
+from callboard_bench.figures import Latencies
+from callboard_bench.generator import ANSWERED, Desk
+from callboard_bench.keepalive import KeepAlive
+from callboard_bench.stamps import EVENT, stamped_data
+from callboard_bench.targets.target import Address
+from callboard_bench.websocket import Unexpected
+
+#: The publisher's own timer may be so late; what is later counts as the server's.
+_TIMER_NS: Final = 2_000_000
+_ADVICE: Final = {
+    401: "the key or the secret is wrong, or the clocks differ",
+    403: "the app is disabled or over its quota",
+    404: "there is no such app",
+    413: "lower --message-bytes or --batch, or raise the server's limit",
+    429: "lower --rate, or raise the server's limit of it",
+}
+
+
+class PublishRefused(Unexpected):
+    """The server answered a publish with something else than 200."""
+
+
+def refusal(status: int, body: bytes) -> PublishRefused:
+    """Return the error for an answer that is no 200."""
+    advice = f": {_ADVICE[status]}" if status in _ADVICE else ""
+    return PublishRefused(f"a publish was answered with {status} {body[:200]!r}{advice}")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was published in a window, and in the round so far."""
+
+    #: Messages of the round by channel, and by stream of the channel.
+    counts: Mapping[str, Sequence[int]]
+    #: Messages of the window.
+    sent: int
+    #: Messages that the schedule of the window had; those sent where it had none.
+    offered: int
+    #: From when a request was due to its answer.
+    answers: Latencies
+
+
+class Publisher:
+    """All lanes of a round. A channel that several of them share has a stream for each."""
+
+    def __init__(self, order: OpenPublisher, counters: memoryview) -> None:
+        self.order = order
+        self.answers: list[int] = []
+        self._counters = counters
+        self._answered = 0
+        channels, lanes = order.channels, order.lanes
+        streams = math.ceil(lanes / len(channels))
+        #: Messages by channel and stream.
+        self.counts = {channel: [0] * streams for channel in channels}
+        self._lanes = [
+            Lane(self, channels[lane % len(channels) :: lanes], lane // len(channels))
+            for lane in range(lanes)
+        ]
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            OSError: nobody listens there.
+        """
+        for lane in self._lanes:
+            await lane.open()
+
+    async def publish(self, rate: float, seconds: float) -> Published:
+        """Publish for a while, ``rate`` messages a second or ``math.inf``.
+
+        Fewer are sent only if the server could not keep up.
+
+        Raises:
+            PublishRefused: naming status and body.
+            OSError: the server closed the connection, or nobody listens any more.
+        """
+        before, self.answers = self._total, []
+        start = monotonic_ns()
+        end = start + int(seconds * 1e9)
+        interval = 1e9 * self.order.batch / rate
+        async with asyncio.TaskGroup() as tasks:
+            for number, lane in enumerate(self._lanes):
+                due = Due(start + int(number * interval), int(len(self._lanes) * interval), end)
+                tasks.create_task(lane.publish(due))
+        sent = self._total - before
+        offered = math.ceil(seconds * 1e9 / interval) * self.order.batch if interval else sent
+        counts = {channel: tuple(streams) for channel, streams in self.counts.items()}
+        return Published(counts, sent, offered, Latencies(self.answers))
+
+    def answered(self, microseconds: int) -> None:
+        """Record a request's answer."""
+        self.answers.append(microseconds)
+        self._answered += 1
+        self._counters[ANSWERED] = self._answered
+
+    @property
+    def _total(self) -> int:
+        return sum(map(sum, self.counts.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When the requests of a lane are due; an ``interval_ns`` of 0 is as soon as they can leave."""
+
+    first_ns: int
+    interval_ns: int
+    end_ns: int
+
+
+class Lane:
+    """One kept-alive connection, which publishes on its channels in turn."""
+
+    def __init__(self, publisher: Publisher, channels: Sequence[str], stream: int) -> None:
+        self._publisher = publisher
+        self._channels = cycle(channels)
+        self._stream = stream
+        self._connection: KeepAlive
+
+    async def open(self) -> None:
+        """Connect."""
+        self._connection = await KeepAlive.to(self._publisher.order.address)
+
+    async def publish(self, due: Due) -> None:
+        """Publish until the end of the schedule, or of its time."""
+        number = 0
+        while True:
+            now = monotonic_ns()
+            wanted = due.first_ns + number * due.interval_ns if due.interval_ns else now
+            if max(wanted, now) >= due.end_ns:
+                return
+            if now < wanted:
+                await asyncio.sleep((wanted - now) / 1e9)
+                now = monotonic_ns()
+                # The timer's own lateness is not the server's.
+                sent = now if now - wanted < _TIMER_NS else wanted
+            else:
+                sent = wanted if number else now
+            await self._one(sent)
+            number += 1
+
+    async def _one(self, sent_ns: int) -> None:
+        if self._connection.closed:
+            # Servers close what was idle between two windows.
+            await self.open()
+        request = self._request(sent_ns)
+        status, body = await self._connection.request(request)
+        if status != 200:
+            raise refusal(status, body)
+        self._publisher.answered((monotonic_ns() - sent_ns) // 1000)
+
+    def _request(self, sent_ns: int) -> bytes:
+        order = self._publisher.order
+        if order.batch == 1:
+            return self._post("events", self._event(sent_ns))
+        events = [self._event(sent_ns) for _ in range(order.batch)]
+        return self._post("batch_events", {"batch": events})
+
+    def _post(self, call: str, body: object) -> bytes:
+        order = self._publisher.order
+        return post(order.app, order.address.host, order.address.port, call, orjson.dumps(body))
+
+    def _event(self, sent_ns: int) -> dict[str, str]:
+        channel = next(self._channels)
+        counts = self._publisher.counts[channel]
+        sequence = counts[self._stream]
+        counts[self._stream] += 1
+        size = self._publisher.order.message_bytes
+        data = stamped_data(sequence, sent_ns, channel, size, self._stream)
+        return {"name": EVENT, "channel": channel, "data": data}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPublisher:
+    """Connect what publishes in a round; answers None."""
+
+    app: App
+    address: Address
+    channels: Sequence[str]
+    #: Connections; channels are divided among them, or they share the channels if these are fewer.
+    lanes: int
+    message_bytes: int
+    #: Messages of a request; 1 is a plain trigger.
+    batch: int = 1
+
+    async def answer(self, desk: Desk) -> None:
+        publisher = Publisher(self, desk.counters)
+        desk.keep(publisher)
+        await publisher.open()
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Publish for a while; answers :class:`Published`. Without end the rate is ``math.inf``."""
+
+    rate: float
+    seconds: float
+
+    async def answer(self, desk: Desk) -> Published:
+        return await desk.kept(Publisher).publish(self.rate, self.seconds)
