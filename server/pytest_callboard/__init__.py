@@ -1,65 +1,124 @@
 """A Pusher server for tests: the ``pusher_server`` fixture.
 
-This module is imported in every pytest run of every project that has Callboard installed, so
-it imports nothing of the server before a test asks for it.
+This module is imported in every pytest run of every project that has Callboard installed, so it
+imports nothing of it before a test asks for a fixture. What tests annotate with is here by name,
+and is imported with its first use.
+
+One server serves the whole session (of each xdist worker) and is reset around every test that
+uses it. A session's settings are two fixtures to override, ``callboard_apps`` and
+``callboard_settings``; a test that needs other ones makes a server with
+``pusher_server_factory``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from callboard_server.background import BackgroundServer
+    from callboard.fixture import CapturedWebhook, Channel, Connection, Event, NotSeen
+    from callboard.fixture import FixtureServer as PusherServer
+    from pytest_callboard.factory import PusherServerFactory
+
+__all__ = [
+    "CapturedWebhook",
+    "Channel",
+    "Connection",
+    "Event",
+    "NotSeen",
+    "PusherServer",
+    "PusherServerFactory",
+]
+
+#: Where a name is found that was not needed so far: the module, and what it is called there.
+_ELSEWHERE = {
+    **{name: ("callboard.fixture", name) for name in __all__},
+    "PusherServer": ("callboard.fixture", "FixtureServer"),
+    "PusherServerFactory": ("pytest_callboard.factory", "PusherServerFactory"),
+}
 
 
-class PusherServer:
-    """Where a running server is, and how an SDK reaches it."""
+def __getattr__(name: str) -> Any:
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-    host = "127.0.0.1"
-    #: Digits, because the official Python SDK takes no other app id.
-    app_id = "1"
-    key = "test-key"
-    secret = "test-secret"  # noqa: S105 - of a server that lives for one test on loopback
+    module, there = _ELSEWHERE[name]
+    return getattr(import_module(module), there)
 
-    def __init__(self, server: BackgroundServer) -> None:
-        self._server = server
 
-    @property
-    def port(self) -> int:
-        """The free port that was taken."""
-        return self._server.port
+@pytest.fixture(scope="session")
+def callboard_apps() -> Sequence[Mapping[str, Any]]:
+    """The apps of the session's server; override it to have others.
 
-    @property
-    def url(self) -> str:
-        """What server SDKs take as a URL (the Python one does not take a port in it)."""
-        return f"http://{self.key}:{self.secret}@{self.host}:{self.port}/apps/{self.app_id}"
+    Each is as in a configuration file, with what it leaves out as in the default app: id ``1``,
+    key ``test-key``, secret ``test-secret``, client events on.
+    """
+    return [{}]
 
-    def pusher_options(self) -> dict[str, Any]:
-        """Return the arguments of ``pusher.Pusher(**options)``."""
-        return {
-            "app_id": self.app_id,
-            "key": self.key,
-            "secret": self.secret,
-            "host": self.host,
-            "port": self.port,
-            "ssl": False,
-        }
+
+@pytest.fixture(scope="session")
+def callboard_settings() -> Mapping[str, Any]:
+    """The settings of the session's server, as in a configuration file; override it for others."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def pusher_server_factory() -> Iterator[PusherServerFactory]:
+    """Makes further servers, which end with the session: ``pusher_server_factory(settings=…)``.
+
+    Nobody resets them but whoever made them.
+    """
+    from pytest_callboard.factory import PusherServerFactory
+
+    with PusherServerFactory() as factory:
+        yield factory
+
+
+@pytest.fixture(scope="session")
+def _session_pusher_server(
+    pusher_server_factory: PusherServerFactory,
+    callboard_apps: Sequence[Mapping[str, Any]],
+    callboard_settings: Mapping[str, Any],
+) -> PusherServer:
+    return pusher_server_factory(apps=callboard_apps, settings=callboard_settings)
 
 
 @pytest.fixture
-def pusher_server() -> Iterator[PusherServer]:
-    """A Pusher server of this test's own, in a thread, on a free port of 127.0.0.1."""
-    from callboard_server.background import BackgroundServer
-    from callboard_server.settings import AppSettings, Settings
+def pusher_server(
+    _session_pusher_server: PusherServer, request: pytest.FixtureRequest
+) -> Iterator[PusherServer]:
+    """A Pusher server, in a thread, on a free port of 127.0.0.1, as if it had just started.
 
-    app = AppSettings(
-        id=PusherServer.app_id,
-        key=PusherServer.key,
-        secret=PusherServer.secret,
-        client_events=True,
-    )
-    with BackgroundServer(Settings(port=0, apps=(app,))) as server:
-        yield PusherServer(server)
+    Clients that a test leaves are sent away at its end, with a code after which SDKs do not
+    come back.
+    """
+    server = _session_pusher_server
+    # Also before: whatever has come since the last test's end is not of this one.
+    server.reset()
+    request.node.stash[_SERVER] = server
+    yield server
+    server.reset()
+
+
+_SERVER = pytest.StashKey["PusherServer"]()
+
+
+# The old form of wrappers, which every pytest understands that somebody may have.
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, None]:
+    """Show with a test that has failed what its server has seen, unless the failure says it."""
+    outcome = yield
+    server = item.stash.get(_SERVER, None)
+    if server is None or call.excinfo is None:
+        return
+    report = outcome.get_result()
+    if report.failed and report.when != "teardown":
+        from callboard.fixture import NotSeen
+
+        if not call.excinfo.errisinstance(NotSeen):
+            report.sections.append(("pusher_server", str(server.scene())))
