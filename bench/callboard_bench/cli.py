@@ -14,7 +14,6 @@ import click
 
 from callboard_bench.exit_status import EPILOG
 
-
 _HERE: Final = "callboard_bench"
 
 
@@ -67,6 +66,13 @@ class Scenarios(click.Group):
         from callboard_bench.command import scenario_command
 
         return scenario_command(found, listed.summary)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.listed:
+            ctx.fail(f"there is no scenario {args[0]!r}; there are: {', '.join(self.listed)}.")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Scenarios"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict, fields
 from functools import partial
+from inspect import cleandoc
 from typing import Any, Final
 
 import click
@@ -16,6 +17,7 @@ from callboard_bench.rounds import Result, Round
 from callboard_bench.run import Run, run
 from callboard_bench.scenario import Scenario
 from callboard_bench.targets.selection import contenders
+from callboard_bench.targets.started import CALLBOARD
 from callboard_bench.targets.target import Contender
 from callboard_bench.targets.urls import without_secrets
 
@@ -39,7 +41,8 @@ def repeatable(context: click.Context) -> str:
 def scenario_command(scenario: Scenario[Any], summary: str) -> click.Command:
     """Return a scenario's command."""
     floors = ", ".join(each.name for each in scenario.floors)
-    known = f" --compare knows {floors} and callboard." if floors else ""
+    known = f" next to the floor; --compare can start {floors} and {CALLBOARD}" if floors else ""
+    servers = f"Without --url or --server it measures a `callboard serve` that it starts{known}."
 
     @click.pass_context
     def command(context: click.Context, /, **given: Any) -> None:
@@ -48,7 +51,7 @@ def scenario_command(scenario: Scenario[Any], summary: str) -> click.Command:
     return BenchCommand(
         scenario.name,
         callback=command,
-        help=f"{summary}\n\n{scenario.about}{known}",
+        help="\n\n".join([summary, servers, cleandoc(scenario.about)]),
         epilog=EPILOG,
         sections=[
             ("Load", scenario.options),

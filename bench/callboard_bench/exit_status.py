@@ -8,9 +8,8 @@ MEASURED: Final = 0
 FAILED: Final = 1
 INTERRUPTED: Final = 130
 
-EPILOG: Final = """\b
-Exit status:
-  0    measured
-  1    a server lost, doubled or reordered something, failed, or missed a limit
-  2    wrong usage
-  130  interrupted; what was measured until then is printed"""
+#: The end of ``--help``.
+EPILOG: Final = (
+    "Exit status: 0 measured; 1 a server lost, doubled or reordered something, failed, or missed "
+    "a limit; 2 wrong usage; 130 interrupted, after what was measured is printed."
+)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from callboard_bench.run import Output
+from callboard_bench.scenario import Flag
 from callboard_bench.targets.loopback import OWNED
 from callboard_bench.targets.selection import Choice
 from callboard_bench.targets.urls import FORM
@@ -23,33 +24,31 @@ _PORT: Final = click.IntRange(1, 65535)
 def target_options() -> list[click.Option]:
     """Return the flags of :class:`Choice`."""
     return [
-        click.Option(["--url"], metavar="URL", help=f"A server that runs: {FORM}"),
-        click.Option(
+        Flag(["--url"], metavar="URL", help=f"A server that runs: {FORM}"),
+        Flag(
             ["--server"],
             metavar="COMMAND",
             help="Start a server with this for each round, and end it. It listens where --url "
             "says, or takes {port}, {key}, {secret} and {app_id} from the command.",
         ),
-        click.Option(
+        Flag(
             ["--compare"],
             metavar="NAME[=URL]",
             multiple=True,
             help="Another server, in the same rounds; may be repeated. The first is the reference.",
         ),
-        click.Option(["--alone"], is_flag=True, help="No other server, not even the floor."),
-        click.Option(["--ws-host"], metavar="HOST", help="Where WebSockets go, if not to --url."),
-        click.Option(["--ws-port"], type=_PORT, metavar="PORT", help="Likewise its port."),
-        click.Option(
+        Flag(["--alone"], is_flag=True, help="No other server, not even the floor."),
+        Flag(["--ws-host"], metavar="HOST", help="Where WebSockets go, if not to --url."),
+        Flag(["--ws-port"], type=_PORT, metavar="PORT", help="Likewise its port."),
+        Flag(
             ["--pid", "pids"],
             type=click.IntRange(1),
             metavar="PID",
             multiple=True,
             help="A process of --url's server, where the tool cannot find it.",
         ),
-        click.Option(["--insecure"], is_flag=True, help="Take any certificate, on loopback only."),
-        click.Option(
-            [OWNED, "owned"], is_flag=True, help="Put load on a server beyond this machine."
-        ),
+        Flag(["--insecure"], is_flag=True, help="Take any certificate, on loopback only."),
+        Flag([OWNED, "owned"], is_flag=True, help="Put load on a server beyond this machine."),
     ]
 
 
@@ -60,7 +59,7 @@ def run_options(rounds: int = 3, *, p99: bool = False, audited: bool = False) ->
         p99, audited: whether there is what the two limits are about.
     """
     return [
-        click.Option(
+        Flag(
             ["--rounds"],
             type=click.IntRange(min=1),
             default=rounds,
@@ -68,14 +67,14 @@ def run_options(rounds: int = 3, *, p99: bool = False, audited: bool = False) ->
             metavar="N",
             help="Rounds of every server, interleaved.",
         ),
-        click.Option(["--json"], is_flag=True, help="Print JSON instead of a table."),
-        click.Option(
+        Flag(["--json"], is_flag=True, help="Print JSON instead of a table."),
+        Flag(
             ["--html"],
             type=click.Path(path_type=Path, dir_okay=False),
             metavar="PATH",
             help="Write a page with curves and timelines as well.",
         ),
-        click.Option(["--quiet"], is_flag=True, help="Show nothing while it runs."),
+        Flag(["--quiet"], is_flag=True, help="Show nothing while it runs."),
         _limit(MAX_P99, "MS", "Exit with 1 if the 99th percentile is above this.", known=p99),
         _limit(MAX_LOSS, "PERCENT", "Allow so much loss; exit with 1 beyond it.", known=audited),
     ]
@@ -92,7 +91,7 @@ def _limit(flag: str, metavar: str, meaning: str, *, known: bool) -> click.Optio
             )
         return given
 
-    return click.Option(
+    return Flag(
         [flag],
         type=click.FloatRange(min=0),
         metavar=metavar,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import click
+from click.types import OptionHelpExtra
 
 from callboard_bench.rounds import Metric, Round, Watch
 from callboard_bench.targets.started import FLOOR
@@ -74,9 +75,18 @@ class Scenario(Generic[LoadType]):
     audited: bool = False
 
 
-def count(flag: str, default: int, meaning: str, *, least: int = 1) -> click.Option:
+class Flag(click.Option):
+    """An option whose ``--help`` does without the range: an error says it when it matters."""
+
+    def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
+        extra = super().get_help_extra(ctx)
+        extra.pop("range", None)
+        return extra
+
+
+def count(flag: str, default: int, meaning: str, *, least: int = 1) -> Flag:
     """Return a flag for a whole number from ``least``."""
-    return click.Option(
+    return Flag(
         [flag],
         type=click.IntRange(min=least),
         default=default,
@@ -86,9 +96,9 @@ def count(flag: str, default: int, meaning: str, *, least: int = 1) -> click.Opt
     )
 
 
-def seconds(flag: str, default: float, meaning: str, *, least: float = 0.0) -> click.Option:
+def seconds(flag: str, default: float, meaning: str, *, least: float = 0.0) -> Flag:
     """Return a flag for a length of time, above ``least``."""
-    return click.Option(
+    return Flag(
         [flag],
         type=click.FloatRange(min=least, max=_MOST_SECONDS, min_open=True),
         default=default,
@@ -98,12 +108,12 @@ def seconds(flag: str, default: float, meaning: str, *, least: float = 0.0) -> c
     )
 
 
-def rate(flag: str, default: int | str, meaning: str, *, unbounded: bool = False) -> click.Option:
+def rate(flag: str, default: int | str, meaning: str, *, unbounded: bool = False) -> Flag:
     """Return a flag for how often a second something happens; its value is a float.
 
     With ``unbounded`` it may be ``max``, which is ``math.inf``.
     """
-    return click.Option(
+    return Flag(
         [flag],
         callback=_rate(unbounded),
         default=str(default),
@@ -113,11 +123,11 @@ def rate(flag: str, default: int | str, meaning: str, *, unbounded: bool = False
     )
 
 
-def window(seconds_default: float = 5.0) -> tuple[click.Option, click.Option]:
+def window(seconds_default: float = 5.0) -> tuple[Flag, Flag]:
     """Return ``--seconds`` and ``--warm-up``, the fields ``seconds`` and ``warm_up``."""
     return (
         seconds("--seconds", seconds_default, "Length of the counted window."),
-        click.Option(
+        Flag(
             ["--warm-up"],
             type=click.FloatRange(min=0, max=_MOST_SECONDS),
             default=1.0,
@@ -128,13 +138,13 @@ def window(seconds_default: float = 5.0) -> tuple[click.Option, click.Option]:
     )
 
 
-def generators() -> click.Option:
+def generators() -> Flag:
     """Return ``--generators``; its value is never 0."""
 
     def number(context: click.Context, parameter: click.Parameter, given: int) -> int:
         return given or max(1, (os.cpu_count() or 1) - 1)
 
-    return click.Option(
+    return Flag(
         ["--generators"],
         type=click.IntRange(min=0, max=_MOST_GENERATORS),
         default=1,
@@ -145,19 +155,19 @@ def generators() -> click.Option:
     )
 
 
-def message_bytes(default: int = 220) -> click.Option:
+def message_bytes(default: int = 220) -> Flag:
     """Return ``--message-bytes``."""
     return count("--message-bytes", default, "Size of one WebSocket message.")
 
 
-def switch(flag: str, meaning: str) -> click.Option:
+def switch(flag: str, meaning: str) -> Flag:
     """Return a flag without a value."""
-    return click.Option([flag], is_flag=True, help=meaning)
+    return Flag([flag], is_flag=True, help=meaning)
 
 
-def choice(flag: str, choices: Sequence[str], meaning: str) -> click.Option:
+def choice(flag: str, choices: Sequence[str], meaning: str) -> Flag:
     """Return a flag for one of a few words; the first is the default."""
-    return click.Option(
+    return Flag(
         [flag], type=click.Choice(choices), default=choices[0], show_default=True, help=meaning
     )
 

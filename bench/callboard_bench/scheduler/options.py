@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from callboard_bench.scenario import Flag
 from callboard_bench.scheduler.peers.programs import PROGRAMS
 from callboard_bench.scheduler.peers.redis_server import FSYNCS
 from callboard_bench.scheduler.workload import Sizes, Workload
@@ -35,14 +36,14 @@ def workload_options() -> list[click.Option]:
     names = ", ".join(workload.key for workload in WORKLOADS)
     quick = [workload.key for workload in WORKLOADS if workload.quick]
     return [
-        click.Option(
+        Flag(
             ["--workload", "workloads"],
             default=",".join(quick),
             metavar="W1,W3",
             callback=_workloads,
             help=f"Which, of {names}, or {_ALL}; by default those that take seconds.",
         ),
-        click.Option(
+        Flag(
             ["--compare", "peers"],
             default="",
             metavar="NAMES",
@@ -50,7 +51,7 @@ def workload_options() -> list[click.Option]:
             help=f"Others to run W1, W3 and W4, of {', '.join(PROGRAMS)}: installed from PyPI "
             "for the run; they need redis-server.",
         ),
-        click.Option(
+        Flag(
             ["--redis-fsync"],
             type=click.Choice(FSYNCS),
             default=FSYNCS[0],
@@ -64,7 +65,7 @@ def workload_options() -> list[click.Option]:
 def size_options() -> list[click.Option]:
     """Return a flag for each field of :class:`Sizes`."""
     return [
-        click.Option(
+        Flag(
             [f"--{field.name.replace('_', '-')}"],
             type=click.IntRange(min=1) if isinstance(field.default, int) else click.FloatRange(1),
             default=field.default,
