@@ -62,9 +62,10 @@ class Window:
     #: What to set where the server refuses something.
     advice: str
 
-    def per(self, count: int) -> float:
-        """Return the CPU time that the server used for each of so many, in microseconds."""
-        return self.use.server.total * 1e6 / count if count else math.nan
+    def per(self, count: int, kind: str = "total") -> float:
+        """Return the CPU time (total, user, system) of the server for each of so many, in µs."""
+        seconds: float = getattr(self.use.server, kind)
+        return seconds * 1e6 / count if count else math.nan
 
     def timeline(self, recorded: Recorded) -> Timeline:
         """Return the series, with the percentiles of one kind of latency."""
@@ -81,8 +82,9 @@ def run_name() -> str:
 
 def percentiles(name: str, recorded: Recorded) -> dict[str, float]:
     """Return p50 and p99 in milliseconds, as values of a round."""
+    prefix = f"{name}_" if name else ""
     return {
-        f"{name}_p{percent}_ms": recorded.latencies.percentile(percent) / 1000
+        f"{prefix}p{percent}_ms": recorded.latencies.percentile(percent) / 1000
         for percent in (50, 99)
     }
 

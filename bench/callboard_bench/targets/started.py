@@ -183,4 +183,8 @@ def _fresh_app() -> App:
 
 
 def _write_config(path: Path, app: App) -> None:
-    path.write_text(f'[[apps]]\nid = "{app.id}"\nkey = "{app.key}"\nsecret = "{app.secret}"\n')
+    path.write_text(
+        f'[[apps]]\nid = "{app.id}"\nkey = "{app.key}"\nsecret = "{app.secret}"\n'
+        # Off by default. How many a second is for the load to say, which --over-limit may raise.
+        "client_events = true\nmax_client_events_per_second = 1000000\n"
+    )

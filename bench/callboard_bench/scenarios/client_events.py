@@ -1,0 +1,182 @@
+"""Client events: what one socket sends on a private channel, all others of the channel hear.
+
+The protocol allows a connection 10 of them a second, so a load is many sockets rather than fast
+ones. With ``--rate max`` a socket sends its next when all others have heard the last (a closed
+loop), which finds the most that a server relays.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from callboard_bench.clients.groups import LATENCY, WRAPPING, GroupsSpec
+from callboard_bench.clients.link import Wire
+from callboard_bench.clients.part import Spec
+from callboard_bench.generator import divided
+from callboard_bench.recording import Recorded
+from callboard_bench.rounds import SHARES, Metric, Round, Watch
+from callboard_bench.scenario import (
+    Floor,
+    Scenario,
+    count,
+    generators,
+    message_bytes,
+    rate,
+    switch,
+    window,
+)
+from callboard_bench.scenarios.parts import (
+    Length,
+    as_round,
+    loaders,
+    measured,
+    percentiles,
+    run_name,
+)
+from callboard_bench.stamps import smallest_message_bytes
+from callboard_bench.targets.target import Target
+
+METRICS: Final = (
+    Metric("deliveries_per_second", "deliveries per second", 0, better="higher"),
+    Metric("cpu_us", "server CPU per delivery, µs", 2, better="lower"),
+    Metric("cpu_user_us", "  of which user", 2),
+    Metric("cpu_system_us", "  of which system", 2),
+    Metric("p50_ms", "latency p50, ms", 2, better="lower"),
+    Metric("p99_ms", "latency p99, ms", 2, better="lower"),
+    Metric("deliveries", "deliveries counted", 0, ratio=False),
+    *SHARES[:2],
+)
+
+#: Client events a second that the protocol allows a connection; one more is refused with 4301.
+_LIMIT: Final = 10
+#: From this part of the offered load on, a server kept up.
+_KEPT_UP: Final = 0.98
+#: Below this a closed loop was waiting for something else than the server.
+_SATURATED_SHARE: Final = 0.9
+
+_ADVICE: Final = (
+    "see that the app relays client events and how many a second (Callboard: client_events and "
+    "max_client_events_per_second; soketi: SOKETI_DEFAULT_APP_ENABLE_CLIENT_MESSAGES and "
+    "SOKETI_DEFAULT_APP_MAX_CLIENT_EVENTS_PER_SEC; Reverb: accept_client_events_from), "
+    "or send fewer with --rate"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """``rate`` events a second of each socket, or each after the last where it is infinite.
+
+    Raises:
+        ValueError: more than the protocol allows, or a message without room for its stamp.
+    """
+
+    groups: int
+    sockets: int
+    rate: float
+    over_limit: bool
+    message_bytes: int
+    seconds: float
+    warm_up: float
+    generators: int
+
+    def __post_init__(self) -> None:
+        if self.rate > _LIMIT and not self.over_limit:
+            raise ValueError(
+                f"a connection may send {_LIMIT} client events a second by the protocol: lower "
+                "--rate and raise --groups, or add --over-limit for a server that allows more"
+            )
+        smallest = smallest_message_bytes(f"private-{run_name()}-{self.groups}") + WRAPPING
+        if self.message_bytes < smallest:
+            raise ValueError(f"--message-bytes is at least {smallest}: the stamp needs room")
+
+    def setting(self) -> str:
+        events = "each its next event when all have heard the last (closed loop)"
+        if not math.isinf(self.rate):
+            events = f"{self.rate:g} events/s of each"
+        return (
+            f"{self.groups:,} private channels of {self.sockets} sockets, {events}, "
+            f"{self.message_bytes} bytes, for {self.seconds:g} s"
+        )
+
+    def open_files(self) -> int:
+        return self.groups * self.sockets
+
+    @property
+    def offered(self) -> float:
+        """Deliveries a second that the schedule asks for."""
+        return self.groups * self.sockets * (self.sockets - 1) * self.rate
+
+
+async def run(target: Target, load: Load, watch: Watch) -> Round:
+    """Run one round."""
+    watch.phase("connecting", load.open_files())
+    specs = specs_of(target, load)
+    async with loaders(len(specs)) as processes:
+        length = Length(load.warm_up, load.seconds)
+        done = await measured(target, processes, specs, length, watch, _ADVICE)
+    recorded = done.findings[0].times.get(LATENCY, Recorded())
+    received = done.counts.received
+    values = {
+        "deliveries_per_second": received / load.seconds,
+        "cpu_us": done.per(received),
+        "cpu_user_us": done.per(received, "user"),
+        "cpu_system_us": done.per(received, "system"),
+        **percentiles("", recorded),
+        "deliveries": float(received),
+    }
+    result = as_round(done, values)
+    result.timeline = done.timeline(recorded)
+    if not math.isinf(load.rate):
+        if values["deliveries_per_second"] < _KEPT_UP * load.offered:
+            result.warnings.append(
+                f"it delivered less than the {load.offered:,.0f} a second that were offered"
+            )
+    elif done.use.server_share < _SATURATED_SHARE:
+        result.warnings.append(
+            f"the server was busy for {done.use.server_share:.0%} of the time only: add sockets"
+        )
+    return result
+
+
+def specs_of(target: Target, load: Load) -> list[list[Spec]]:
+    """Divide the groups among the generators."""
+    prefix = f"private-{run_name()}"
+    names = iter(f"{prefix}-{number}" for number in range(load.groups))
+    specs: list[list[Spec]] = []
+    before = 0
+    for share in divided(load.groups, min(load.generators, load.groups)):
+        wire = Wire.to(target, before=before)
+        channels = [next(names) for _ in range(share)]
+        specs.append(
+            [GroupsSpec(wire, target.app, channels, load.sockets, load.rate, load.message_bytes)]
+        )
+        before += share * load.sockets
+    return specs
+
+
+SCENARIO: Final = Scenario(
+    name="client-events",
+    about="""
+    Groups of sockets on a private channel each send events to one another, and every socket
+    audits each of the others. The app must allow client events.
+
+    Its floor is a relay that writes each message to the other sockets and reads nothing of it.
+    """,
+    load=Load,
+    options=(
+        count("--groups", 500, "Private channels."),
+        count("--sockets", 2, "Sockets on each.", least=2),
+        rate("--rate", 5, "Events a second of each socket.", unbounded=True),
+        switch("--over-limit", "Send more than 10 a second of a socket; the app must allow it."),
+        message_bytes(),
+        *window(),
+        generators(),
+    ),
+    metrics=lambda load: METRICS,
+    run=run,
+    floors=(Floor(("-m", "callboard_bench.relay_floor")),),
+    p99="p99_ms",
+    audited=True,
+)
