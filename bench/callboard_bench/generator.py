@@ -143,7 +143,9 @@ class Generator:
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise GeneratorFailed("the generator process is gone") from None
         finally:
-            loop.remove_reader(self._pipe.fileno())
+            # At Ctrl-C it may be closed before the question is given up.
+            if not self._pipe.closed:
+                loop.remove_reader(self._pipe.fileno())
         if isinstance(answer, GeneratorFailed):
             raise answer
         return answer

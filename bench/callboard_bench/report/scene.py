@@ -1,4 +1,4 @@
-"""The picture of a run under way: four lines, redrawn as messages come.
+"""The picture of a run under way: three lines, redrawn as messages come.
 
 ::
 
@@ -23,7 +23,7 @@ from rich.text import Text
 _BAR_COLUMNS: Final = 40
 _SEPARATOR: Final = " · "
 
-#: How a sample is shown, by its name; others as "name value".
+#: How a sample is shown, by its name, and in which order; others follow as "name value".
 _SAMPLES: Final = {
     "deliveries_per_second": "{:,.0f} deliveries/s",
     "requests_per_second": "{:,.0f} requests/s",
@@ -108,8 +108,9 @@ class Scene:
         return row
 
     def _figures(self) -> list[str]:
+        names = [*_SAMPLES, *(name for name in self._samples if name not in _SAMPLES)]
         return [
             _SAMPLES.get(name, f"{name} {{:,.1f}}").format(value)
-            for name, value in self._samples.items()
-            if not math.isnan(value)
+            for name in names
+            if not math.isnan(value := self._samples.get(name, math.nan))
         ]
