@@ -46,6 +46,12 @@ def test_the_wheel_holds_the_stores_sql(wheel: Path) -> None:
     assert ours <= set(names)
 
 
+def test_the_wheel_holds_the_reports_style_and_script(wheel: Path) -> None:
+    folder = "callboard_bench/report/page"
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {f"{folder}/page.css", f"{folder}/page.js"} <= set(names)
+
+
 def _below(folder: Path, pattern: str) -> list[Path]:
     return [path.relative_to(ROOT) for path in (ROOT / folder).rglob(pattern)]
 
