@@ -114,7 +114,7 @@ class Use:
     server_share: float
     #: The busiest generator.
     generator_share: float
-    #: The main process: publisher and probe.
+    #: The process of publisher and probe.
     publisher_share: float
     #: Cores kept busy by processes that are not part of the run; NaN where the server's share is.
     others_share: float
@@ -126,9 +126,15 @@ class Meter:
     A server's process that ends in between counts with nothing; its parent and siblings count on.
     """
 
-    def __init__(self, server_pids: Sequence[int], generator_pids: Sequence[int]) -> None:
+    def __init__(
+        self,
+        server_pids: Sequence[int],
+        generator_pids: Sequence[int],
+        publisher_pid: int | None = None,
+    ) -> None:
+        """Begin a window. The publisher may be the main process: then it needs no id."""
         self._server_pids = server_pids
-        self._client_pids = [os.getpid(), *generator_pids]
+        self._client_pids = [publisher_pid or os.getpid(), *generator_pids]
         self._before = self._read()
 
     def _read(self) -> tuple[int, float, dict[int, Cpu], list[Cpu]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import orjson
@@ -48,19 +48,6 @@ class Batch:
     #: When each of those was due whose latency counts, and what takes it.
     timed: Sequence[tuple[int, Callable[[int], None]]]
     others: Sequence[bytes]
-
-
-@dataclass(slots=True)
-class Heard:
-    """What the subscribers of a generator, or of several, have heard."""
-
-    tally: Tally = field(default_factory=Tally)
-    recorded: Recorded = field(default_factory=Recorded)
-
-    def merge(self, other: Heard) -> None:
-        """Add what those of another generator have heard."""
-        self.tally.merge(other.tally)
-        self.recorded.merge(other.recorded)
 
 
 class Subscribers:
@@ -108,10 +95,11 @@ class Subscribers:
         self._members.append(member)
         self._counters[CONNECTED] += 1
 
-    def record(self, start_ns: int, end_ns: int) -> None:
-        """Record the latencies of what is due in this window, in place of any other."""
-        self._recording = Recording(start_ns, end_ns)
+    def record(self, recording: Recording) -> Recording:
+        """Record latencies there from now on; return what they were recorded in before."""
+        before, self._recording = self._recording, recording
         self.batch = Batch((), (), 0, (), ())
+        return before
 
     async def arrived(
         self, published: Mapping[str, Sequence[int]], quiet_seconds: float, timeout_seconds: float
@@ -126,22 +114,23 @@ class Subscribers:
         while not self._arrived.done() and loop.time() < deadline:
             before = self.received
             await asyncio.wait({self._arrived}, timeout=quiet_seconds)
+            self._counters[RECEIVED] = self.received
             if self.received == before:
                 break
         self._awaited, self._arrived = sys.maxsize, None
 
-    def finish(self, published: Mapping[str, Sequence[int]]) -> Heard:
-        """Sum up the audits of what was published, by channel and stream, and the latencies.
+    def finish(self, published: Mapping[str, Sequence[int]]) -> Tally:
+        """Sum up the audits of what was published, by channel and stream.
 
         Raises:
             Unexpected: a message came that this run cannot have sent.
         """
         if self.nonsense:
             raise Unexpected(self.nonsense)
-        heard = Heard(Tally(closed=self.closed), self._recording.result())
+        tally = Tally(closed=self.closed)
         for member in self._members:
-            member.add_to(heard.tally, published.get(member.channel, ()))
-        return heard
+            member.add_to(tally, published.get(member.channel, ()))
+        return tally
 
     def sort(self, messages: Sequence[bytes]) -> Batch:
         """Look at messages and keep the result for the subscribers that hear the same."""
@@ -157,6 +146,8 @@ class Subscribers:
             slot = self._recording.slot(due_ns)
             if slot is not None:
                 timed.append((due_ns, slot))
+        # Here and not for each delivery: the eye needs no more, and a delivery is to cost little.
+        self._counters[RECEIVED] = self.received
         self.batch = Batch(messages, runs, len(messages) - len(others), timed, others)
         return self.batch
 
@@ -164,7 +155,6 @@ class Subscribers:
         """Count the messages of a batch that one subscriber hears now."""
         self.last_ns = now = monotonic_ns()
         self.received = received = self.received + batch.count
-        self._counters[RECEIVED] = received
         for due_ns, slot in batch.timed:
             slot((now - due_ns) // 1000)
         if received >= self._awaited and self._arrived is not None and not self._arrived.done():
@@ -256,13 +246,20 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Record the latencies of what is due in this window; answers None."""
+    """Record the latencies of what is due from a moment on; answers None."""
 
     start_ns: int
-    end_ns: int = sys.maxsize
 
     async def answer(self, desk: Desk) -> None:
-        desk.kept(Subscribers).record(self.start_ns, self.end_ns)
+        desk.kept(Subscribers).record(Recording(self.start_ns, sys.maxsize))
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Record no more; answers :class:`~callboard_bench.recording.Recorded`."""
+
+    async def answer(self, desk: Desk) -> Recorded:
+        return desk.kept(Subscribers).record(Recording()).result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,17 +278,9 @@ class Await:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Audit what was published in the round; answers :class:`Heard`."""
+    """Audit what was published in the round; answers :class:`~callboard_bench.audit.Tally`."""
 
     published: Mapping[str, Sequence[int]]
 
-    async def answer(self, desk: Desk) -> Heard:
+    async def answer(self, desk: Desk) -> Tally:
         return desk.kept(Subscribers).finish(self.published)
-
-
-def merged(parts: Sequence[Heard]) -> Heard:
-    """Join what several generators answered to :class:`Finish`."""
-    heard = Heard()
-    for part in parts:
-        heard.merge(part)
-    return heard
