@@ -77,6 +77,9 @@ def _run(scenario: Scenario[Any], context: click.Context, given: dict[str, Any])
         return found
 
     async def measure_all(under_way: Run) -> None:
+        for contender in chosen:
+            if contender.check is not None:
+                await contender.check()
         options = {**asdict(load), "rounds": given["rounds"]}
         result = Result(scenario.name, load.setting(), options, scenario.metrics(load))
         await under_way.rounds(

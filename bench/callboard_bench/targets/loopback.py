@@ -35,13 +35,14 @@ def resolve(host: str, port: int, *, tls: bool, owned: bool, insecure: bool) -> 
         raise Refused(f"{host} has no address: {error.strerror}") from None
     ips = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     beyond = [ip for ip in ips if not is_loopback(ip)]
+    named = host if host in ips else f"{host} ({', '.join(beyond)})"
     if beyond and not owned:
         raise Refused(
-            f"{host} is {', '.join(beyond)}, which is not this machine: load is put on servers of "
-            f"one's own only; if it is yours, say so with {OWNED}"
+            f"{named} is not a loopback address: load is put on servers of one's own only; if it "
+            f"is yours, say so with {OWNED}"
         )
     if beyond and insecure:
-        raise Refused(f"--insecure is for loopback only, and {host} is {', '.join(beyond)}")
+        raise Refused(f"--insecure is for loopback only, and {named} is beyond it: leave it out")
     # A server of this machine rarely listens on ::1 alone, and often on 127.0.0.1 alone.
     ips.sort(key=lambda ip: ":" in ip)
     return Address(host, port, tls, ips[0], verified=not insecure)

@@ -16,6 +16,7 @@ from callboard_bench.targets.target import Address, Contender, Target
 
 _ANSWER_SECONDS: Final = 5.0
 _HEAD_BYTES: Final = 4096
+_SAID_CHARACTERS: Final = 400
 
 
 class Unreachable(BenchError):
@@ -30,14 +31,17 @@ def running_server(
     Args:
         pids: its processes, where they are known; else the owners of its ports.
     """
-    return Contender(name, partial(_opened, name, app, where, websocket, tuple(pids)))
+    return Contender(
+        name,
+        partial(_opened, name, app, where, websocket, tuple(pids)),
+        partial(answers, app, where),
+    )
 
 
 @asynccontextmanager
 async def _opened(
     name: str, app: App, where: Address, websocket: Address, pids: tuple[int, ...]
 ) -> AsyncIterator[Target]:
-    await answers(app, where)
     # Anew for each round: it may have been started again, or have forked.
     found = with_children(pids) if pids else owners(where, websocket)
     warning = ""
@@ -66,11 +70,10 @@ async def answers(app: App, where: Address) -> None:
             f"{url} cannot be reached: {error}; start the server first, or let the bench do it "
             "with --server"
         ) from None
-    status = head.split(b" ", 2)[1:2]
-    if status != [b"200"]:
-        said = head.decode(errors="replace").strip()[:200] or "nothing"
+    if not head.startswith((b"HTTP/1.1 200 ", b"HTTP/1.0 200 ")):
+        said = " ".join(head.decode(errors="replace").split())[:_SAID_CHARACTERS] or "nothing"
         raise Unreachable(
-            f"{url} does not take signed requests for app {app.id} with key {app.key}; see that "
+            f"{url} does not take signed requests for app {app.id} with key {app.key}: see that "
             f"ID, KEY and SECRET are the server's. It answered: {said}"
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Final
 
@@ -58,7 +58,10 @@ def contenders(choice: Choice, floors: Sequence[Floor]) -> list[Contender]:
     if not (compare or choice.alone or choice.url or choice.server):
         compare = [floors[0].name] if floors else []
     found = [_compared(text, choice, built_in, floors) for text in compare]
-    found.append(_main(choice, built_in))
+    main = _main(choice, built_in)
+    if choice.server and any(contender.name == main.name for contender in found):
+        main = replace(main, name=f"{main.name} of --server")
+    found.append(main)
     names = [contender.name for contender in found]
     for name in names:
         if names.count(name) > 1:

@@ -8,7 +8,7 @@ counts a name's look-up.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -77,3 +77,5 @@ class Contender:
 
     name: str
     open: Callable[[], AbstractAsyncContextManager[Target]]
+    #: Raises BenchError when there cannot be a first round, which is asked before anybody's.
+    check: Callable[[], Awaitable[None]] | None = None
