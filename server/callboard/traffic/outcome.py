@@ -1,0 +1,122 @@
+"""What came of a replay, for people and for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+#: How a service can differ: in what it says, …
+MISSING: Final = "missing"
+ADDED: Final = "added"
+OUT_OF_ORDER: Final = "out of order"
+#: … in what it answers to a request, and in whom it lets in and sends away.
+ANSWERED: Final = "answered"
+CLOSED: Final = "closed"
+
+#: So many differences are kept whole; of more there is only their number.
+MAX_DIFFERENCES: Final = 10_000
+_SHOWN: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that the service did otherwise; ``connection`` is None for requests."""
+
+    kind: str
+    what: str
+    connection: int | None = None
+    channel: str = ""
+
+    @property
+    def where(self) -> str:
+        """The connection and the channel, in words."""
+        if self.connection is None:
+            return "API"
+        channel = f", {self.channel}" if self.channel else ""
+        return f"connection {self.connection}{channel}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was played, and how the service differs from the recording."""
+
+    connections: int = 0
+    frames: int = 0
+    requests: int = 0
+    #: Events that the service said.
+    events: int = 0
+    #: What could not be played, and how often.
+    skipped: Counter[str] = field(default_factory=Counter)
+    differences: list[Difference] = field(default_factory=list)
+    #: How many there are, also beyond those that are kept.
+    difference_count: int = 0
+    #: Whether the recording's last line is broken.
+    torn: bool = False
+
+    @property
+    def same(self) -> bool:
+        """Whether the service did what is in the recording."""
+        return self.difference_count == 0
+
+    def add(self, differences: Iterable[Difference]) -> None:
+        """Take differences in."""
+        for difference in differences:
+            self.difference_count += 1
+            if len(self.differences) < MAX_DIFFERENCES:
+                self.differences.append(difference)
+
+    @property
+    def summary(self) -> str:
+        """What was played, in lines for people."""
+        played = (
+            f"Played {self.connections} connections with {self.frames} frames, and "
+            f"{self.requests} API requests; heard {self.events} events."
+        )
+        lines = [played]
+        lines += [f"Left out {count}: {reason}." for reason, count in self.skipped.items()]
+        if self.torn:
+            lines.append("The recording's last line is broken and was left out.")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        """Return how the service differs, in lines for people; at most some of each place."""
+        if self.same:
+            return "As recorded: nothing missing, added or out of order."
+        lines = [f"{self.difference_count} differences:"]
+        by_place = sorted(self.differences, key=lambda each: (each.connection or 0, each.channel))
+        for where, group in groupby(by_place, key=lambda each: each.where):
+            found = list(group)
+            counts = Counter(each.kind for each in found)
+            told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+            lines.append(f"{where}: {told}")
+            lines += [f"  {each.kind}: {each.what}" for each in found[:_SHOWN]]
+            if len(found) > _SHOWN:
+                lines.append(f"  and {len(found) - _SHOWN} more")
+        if self.difference_count > len(self.differences):
+            lines.append(f"and {self.difference_count - len(self.differences)} more elsewhere")
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it for programs."""
+        return {
+            "same": self.same,
+            "connections": self.connections,
+            "frames": self.frames,
+            "requests": self.requests,
+            "events": self.events,
+            "skipped": dict(self.skipped),
+            "torn": self.torn,
+            "difference_count": self.difference_count,
+            "differences": [
+                {
+                    "kind": each.kind,
+                    "what": each.what,
+                    "connection": each.connection,
+                    "channel": each.channel or None,
+                }
+                for each in self.differences
+            ],
+        }
