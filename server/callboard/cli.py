@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from callboard.commands.record import record
+from callboard.commands.replay import replay
 from callboard.commands.scheduler import scheduler
 from callboard.commands.schedules import schedules
 from callboard.commands.tasks import tasks
@@ -170,5 +171,5 @@ def demo() -> None:
     raise SystemExit(run())
 
 
-for command in (tasks, schedules, scheduler, worker, workers, queues, token, record):
+for command in (tasks, schedules, scheduler, worker, workers, queues, token, record, replay):
     main.add_command(command)

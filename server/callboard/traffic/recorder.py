@@ -140,13 +140,13 @@ class RecordedConnection:
         self._redaction = redaction.FrameRedaction(keep_data=keep_data)
         self._over = False
 
-    def client(self, text: bytes) -> None:
+    def client(self, text: bytes, *, binary: bool = False) -> None:
         """Record a frame of the client."""
-        self._write(ClientFrame, text, self._redaction.client(text))
+        self._write(ClientFrame, text, None if binary else self._redaction.client(text), binary)
 
-    def server(self, text: bytes) -> None:
+    def server(self, text: bytes, *, binary: bool = False) -> None:
         """Record a frame of the service."""
-        self._write(ServerFrame, text, self._redaction.server(text))
+        self._write(ServerFrame, text, None if binary else self._redaction.server(text), binary)
 
     def ended(self, by: By, code: int, reason: str = "") -> None:
         """Record the end; the first one counts."""
@@ -165,13 +165,22 @@ class RecordedConnection:
         )
 
     def _write(
-        self, kind: type[ClientFrame | ServerFrame], text: bytes, frame: dict[str, Any] | None
+        self,
+        kind: type[ClientFrame | ServerFrame],
+        text: bytes,
+        frame: dict[str, Any] | None,
+        binary: bool,
     ) -> None:
         if self._over:
             return
         recorder = self._recorder
-        unread = len(text) if frame is None else None
         recorder._write(
-            kind(ms=recorder.ms, connection=self.number, frame=frame, unread_bytes=unread)
+            kind(
+                ms=recorder.ms,
+                connection=self.number,
+                frame=frame,
+                unread_bytes=len(text) if frame is None else None,
+                binary=binary,
+            )
         )
         recorder.frames += 1

@@ -62,11 +62,12 @@ class Refused(Record, frozen=True, kw_only=True, tag="refused"):
 
 
 class Frame(Record, frozen=True, kw_only=True):
-    """One of ``frame`` and ``unread_bytes`` is there."""
+    """One of ``frame`` and ``unread_bytes`` is there; ``binary`` is one that was no text."""
 
     connection: int
     frame: dict[str, Any] | None = None
     unread_bytes: int | None = None
+    binary: bool = False
 
 
 class ClientFrame(Frame, frozen=True, kw_only=True, tag="client"):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import Final, Literal
 
 from aiohttp import (
@@ -73,22 +72,23 @@ class WebSocketRelay:
 
     async def _pump(self, side: Side, source: Client | Service, sink: Client | Service) -> bool:
         """Pass on what one side says; return whether it ended with a close frame."""
-        heard: Callable[[bytes], None] = getattr(self._connection, side)
+        connection = self._connection
+        heard = connection.client if side == "client" else connection.server
         try:
             while True:
                 await self._recorder.room()
                 message = await source.receive()
                 if message.type in _PASSED:
                     if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                        heard(message.data)
+                        heard(message.data, binary=message.type is WSMsgType.BINARY)
                     await sink.send_frame(message.data, message.type)
                 elif message.type is WSMsgType.CLOSE:
                     code, reason = message.data or NO_CODE, message.extra or ""
-                    self._connection.ended(side, code, reason)
+                    connection.ended(side, code, reason)
                     await sink.send_frame(_close_payload(code, reason), WSMsgType.CLOSE)
                     return True
                 else:
-                    self._connection.ended(side, NO_CLOSE_FRAME)
+                    connection.ended(side, NO_CLOSE_FRAME)
                     return False
         except (ClientConnectionError, ConnectionError):
             # The other side is gone, which its own pump sees.
