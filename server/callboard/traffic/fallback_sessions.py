@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote
 import orjson
 
 from callboard.traffic.recorder import RecordedConnection, Recorder
-from callboard.traffic.websocket_relay import NO_CLOSE_FRAME
+from callboard.traffic.recording import NO_CLOSE_FRAME
 
 #: As long as Callboard waits for a client to come back, unless it is told otherwise.
 TIMEOUT_SECONDS: Final = 5.0

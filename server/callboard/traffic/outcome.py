@@ -68,6 +68,10 @@ class Outcome:
             if len(self.differences) < MAX_DIFFERENCES:
                 self.differences.append(difference)
 
+    def leave_out(self, what: str) -> None:
+        """Count something that is not played."""
+        self.skipped[what] += 1
+
     @property
     def summary(self) -> str:
         """What was played, in lines for people."""

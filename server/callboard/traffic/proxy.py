@@ -38,7 +38,8 @@ from callboard.traffic.http_relay import (
     target,
 )
 from callboard.traffic.recorder import Recorder
-from callboard.traffic.websocket_relay import NO_CLOSE_FRAME, Client, Service, WebSocketRelay
+from callboard.traffic.recording import NO_CLOSE_FRAME
+from callboard.traffic.websocket_relay import Client, Service, WebSocketRelay
 
 logger = logging.getLogger(__name__)
 

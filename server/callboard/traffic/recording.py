@@ -24,6 +24,10 @@ from callboard_protocol import __version__
 
 FORMAT: Final = "traffic/1"
 
+#: Codes for a close frame without one, and for no close frame at all (RFC 6455, 7.4.1).
+NO_CODE: Final = 1005
+NO_CLOSE_FRAME: Final = 1006
+
 #: Who ended a connection; the recorder's own end is nobody's wish.
 By = Literal["client", "server", "recorder"]
 Transport = Literal["websocket", "fallback"]
@@ -79,7 +83,7 @@ class ServerFrame(Frame, frozen=True, kw_only=True, tag="server"):
 
 
 class Disconnect(Record, frozen=True, kw_only=True, tag="disconnect"):
-    """A connection ended; 1005 is a close frame without a code, 1006 none at all."""
+    """A connection ended."""
 
     connection: int
     by: By

@@ -11,11 +11,10 @@ import aiohttp
 from yarl import URL
 
 from callboard.traffic.errors import CannotReplay
+from callboard.traffic.recording import NO_CLOSE_FRAME
 from callboard_client.events import PING, PONG, BadFrame, decode, established
 from callboard_client.signed_request import Credentials, quote_segment
 
-#: No close frame came (RFC 6455, 7.1.5); no connection came about.
-NO_CLOSE_FRAME: Final = 1006
 #: Between a client and its server, and never played: a connection sees to it by itself.
 KEEP_ALIVE: Final = ("pusher:ping", "pusher:pong")
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
@@ -43,7 +42,7 @@ class ReplayedConnection:
         self._leaving = False
         #: Empty until the service says it.
         self.socket_id = ""
-        #: The code it ended with, None while it has not.
+        #: The code it ended with, or HTTP's status if it never began; None while it goes on.
         self.ended: int | None = None
         self._task = asyncio.create_task(self._live())
 

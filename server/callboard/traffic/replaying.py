@@ -23,12 +23,11 @@ from typing import Final, Literal
 
 import aiohttp
 import orjson
-from yarl import URL
 
 from callboard.traffic import renewal
 from callboard.traffic.comparison import Comparison
 from callboard.traffic.loopback import refuse_elsewhere
-from callboard.traffic.outcome import ANSWERED, CLOSED, Difference, Outcome
+from callboard.traffic.outcome import CLOSED, Difference, Outcome
 from callboard.traffic.recording import (
     Answer,
     AnyRecord,
@@ -44,9 +43,9 @@ from callboard.traffic.redaction import FrameRedaction
 from callboard.traffic.replayed_connection import (
     KEEP_ALIVE,
     ReplayedConnection,
-    cannot_reach,
     socket_id_in,
 )
+from callboard.traffic.replayed_requests import ReplayedRequests
 from callboard.traffic.survey import Survey, choose_app, survey
 from callboard_client.clock import unix_time
 from callboard_client.signed_request import Credentials
@@ -151,20 +150,20 @@ class _Replaying:
         self._session = session
         self._credentials = credentials
         self._keep_data = recording.header.data == "kept"
-        self._unauthorized = found.unauthorized
         self._only: Part | None = None
         self._key: str | None = None
         self._patience_seconds = patience_seconds
         self._comparison = Comparison()
         self._connections: dict[int, ReplayedConnection] = {}
-        self._requests: dict[int, asyncio.Task[int | None]] = {}
-        self._asked: dict[int, Request] = {}
         #: Those of the recording, as they are called now.
         self._socket_ids: dict[str, str] = {}
         #: Names of events that have not come in time.
         self._given_up: set[str] = set()
         self._settles = True
         self.outcome = Outcome()
+        self._requests = ReplayedRequests(
+            session, credentials, self._socket_ids, found.unauthorized, self.outcome, unix_time
+        )
 
     def choose(self, key: str | None, only: Part | None) -> None:
         """Play only this app, and only this part."""
@@ -183,30 +182,26 @@ class _Replaying:
             case Disconnect():
                 await self._leave(record)
             case Request():
-                await self._ask(record)
+                self._ask(record)
             case Answer():
-                await self._answered(record)
+                await self._requests.answered(record)
             case Refused():
-                self._leave_out("clients that the service did not let in")
+                self.outcome.leave_out("clients that the service did not let in")
 
     async def settle(self) -> None:
         """Wait until all has come that will, and see how the service differs."""
-        for number in list(self._requests):
-            await self._requests.pop(number)
+        await self._requests.settle()
         for connection in self._connections.values():
             await self._settle(connection)
         for number, connection in self._connections.items():
             if connection.left_by_service:
-                self._differs(CLOSED, f"left open before, now {connection.ended}", number)
+                self._differs(f"left open before, now {connection.ended}", number)
         self.outcome.events = self._comparison.arrived
         self.outcome.add(self._comparison.differences())
 
     async def close(self) -> None:
         """End what is left, whatever state it is in."""
-        tasks = list(self._requests.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._requests.close()
         await asyncio.gather(*(each.close() for each in self._connections.values()))
 
     # Clients
@@ -240,7 +235,7 @@ class _Replaying:
         else:
             frame = renewal.client_frame(record.frame, connection.socket_id, self._credentials)
         if not await connection.send(frame, binary=record.binary):
-            self._leave_out("frames of clients that the service had sent away")
+            self.outcome.leave_out("frames of clients that the service had sent away")
             return
         self.outcome.frames += 1
         if record.frame is not None and record.frame["event"] == "pusher:unsubscribe":
@@ -271,9 +266,9 @@ class _Replaying:
             await connection.until(lambda: False, self._patience_seconds)
             if connection.ended != record.code:
                 found = "left open" if connection.ended is None else str(connection.ended)
-                self._differs(CLOSED, f"{record.code} before, now {found}", number)
+                self._differs(f"{record.code} before, now {found}", number)
         elif connection.left_by_service:
-            self._differs(CLOSED, f"by the client before, now {connection.ended}", number)
+            self._differs(f"by the client before, now {connection.ended}", number)
         del self._connections[number]
         # Codes of the protocol are the server's; a client that vanished leaves in order now.
         own = record.by == "client" and (record.code == 1000 or 3000 <= record.code < 5000)
@@ -300,52 +295,9 @@ class _Replaying:
 
     # Backends
 
-    async def _ask(self, record: Request) -> None:
-        if self._only == "client" or (record.key is not None and record.key != self._key):
-            return
-        if record.request in self._unauthorized or record.key is None:
-            self._leave_out("API requests that were not signed well")
-            return
-        body = renewal.content(record, self._socket_ids)
-        if body is None:
-            self._leave_out("API requests whose body is not in the recording")
-            return
-        self.outcome.requests += 1
-        self._asked[record.request] = record
-        self._requests[record.request] = asyncio.create_task(self._request(record, body))
+    def _ask(self, record: Request) -> None:
+        if self._only != "client" and record.key == self._key:
+            self._requests.ask(record)
 
-    async def _request(self, record: Request, body: bytes) -> int | None:
-        """Send a request and return its status, None if there was no answer."""
-        asked = renewal.path_and_query(
-            record, body, self._socket_ids, self._credentials, unix_time()
-        )
-        url = URL(f"{self._credentials.base}{asked}", encoded=True)
-        headers = {"Content-Type": "application/json"} if body else {}
-        try:
-            async with self._session.request(
-                record.method, url, data=body or None, headers=headers, allow_redirects=False
-            ) as answer:
-                await answer.read()
-                return answer.status
-        except aiohttp.ClientConnectorError as error:
-            raise cannot_reach(self._credentials.base, str(error)) from None
-        except (aiohttp.ClientError, TimeoutError):
-            return None
-
-    async def _answered(self, record: Answer) -> None:
-        task = self._requests.pop(record.request, None)
-        if task is None:
-            return
-        asked = self._asked.pop(record.request)
-        status = await task
-        if status != record.status:
-            what = f"{asked.method} {asked.path}: {record.status} before, now {status}"
-            self._differs(ANSWERED, what)
-
-    # What came of it
-
-    def _differs(self, kind: str, what: str, connection: int | None = None) -> None:
-        self.outcome.add([Difference(kind, what, connection)])
-
-    def _leave_out(self, what: str) -> None:
-        self.outcome.skipped[what] += 1
+    def _differs(self, what: str, connection: int) -> None:
+        self.outcome.add([Difference(CLOSED, what, connection)])

@@ -22,10 +22,7 @@ from aiohttp import (
 from aiohttp.web import WebSocketResponse
 
 from callboard.traffic.recorder import RecordedConnection, Recorder
-
-#: A close frame without a code, and no close frame at all (RFC 6455, 7.4.1).
-NO_CODE: Final = 1005
-NO_CLOSE_FRAME: Final = 1006
+from callboard.traffic.recording import NO_CLOSE_FRAME, NO_CODE
 
 _PASSED: Final = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG)
 
