@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from callboard_bench.clients.groups import LATENCY, WRAPPING, GroupsSpec
-from callboard_bench.clients.link import Wire
+from callboard_bench.clients.link import HTTP_PATH, TRANSPORTS, Wire
 from callboard_bench.clients.part import Spec
 from callboard_bench.generator import divided
 from callboard_bench.recording import Recorded
@@ -27,6 +27,7 @@ from callboard_bench.scenario import (
     switch,
     window,
 )
+from callboard_bench.scenarios.delivery import http_path, transport
 from callboard_bench.scenarios.parts import (
     Length,
     as_round,
@@ -77,9 +78,11 @@ class Load:
     rate: float
     over_limit: bool
     message_bytes: int
-    seconds: float
-    warm_up: float
-    generators: int
+    transport: str = TRANSPORTS[0]
+    http_path: str = HTTP_PATH
+    seconds: float = 5.0
+    warm_up: float = 1.0
+    generators: int = 1
 
     def __post_init__(self) -> None:
         if self.rate > _LIMIT and not self.over_limit:
@@ -147,7 +150,7 @@ def specs_of(target: Target, load: Load) -> list[list[Spec]]:
     specs: list[list[Spec]] = []
     before = 0
     for share in divided(load.groups, min(load.generators, load.groups)):
-        wire = Wire.to(target, before=before)
+        wire = Wire.to(target, load.transport, load.http_path, before)
         channels = [next(names) for _ in range(share)]
         specs.append(
             [GroupsSpec(wire, target.app, channels, load.sockets, load.rate, load.message_bytes)]
@@ -171,6 +174,8 @@ SCENARIO: Final = Scenario(
         rate("--rate", 5, "Events a second of each socket.", unbounded=True),
         switch("--over-limit", "Send more than 10 a second of a socket; the app must allow it."),
         message_bytes(),
+        transport(),
+        http_path(),
         *window(),
         generators(),
     ),

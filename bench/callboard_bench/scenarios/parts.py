@@ -26,6 +26,7 @@ from callboard_bench.sampler import Sampler
 from callboard_bench.targets.target import Target
 
 DELIVERIES: Final = "deliveries_per_second"
+ANSWERS: Final = "answers_per_second"
 
 _OPEN_SECONDS: Final = 120.0
 #: Beyond the load's own time: to wait for what is missing, and to sum up.
@@ -134,17 +135,18 @@ async def measured(
         meter = Meter(target.pids, [generator.pid for generator in processes])
         sampler = Sampler(target.pids, watch.sample)
         before = counted(processes)
-        per_second = await _heard_per_second(running, processes, schedule, watch)
-        use, after = meter.end(), counted(processes)
-        series = {DELIVERIES: per_second, **sampler.stop()}
+        try:
+            series = await _rates(running, processes, schedule, watch)
+            use, after = meter.end(), counted(processes)
+        finally:
+            costs = sampler.stop()
         watch.phase("waiting for what is under way")
         answers = await running
     finally:
         running.cancel()
     counts = Counts(*(now - then for now, then in zip(after, before, strict=True)))
-    return Window(
-        use, counts, [_merged(parts) for parts in zip(*answers, strict=True)], series, advice
-    )
+    findings = [_merged(parts) for parts in zip(*answers, strict=True)]
+    return Window(use, counts, findings, {**series, **costs}, advice)
 
 
 async def _watched(asked: Any, look: Callable[[], None]) -> None:
@@ -170,19 +172,23 @@ async def _unless_over(running: asyncio.Future[Any], moment_ns: int) -> None:
         waiting.cancel()
 
 
-async def _heard_per_second(
+async def _rates(
     running: asyncio.Future[Any], processes: Sequence[Generator], schedule: Schedule, watch: Watch
-) -> list[float]:
-    heard: list[float] = []
-    moment_ns, before = schedule.counted_ns, counted(processes).received
+) -> dict[str, list[float]]:
+    """Read how far the clients are until the end of the window; of what they do not do, nothing."""
+    series: dict[str, list[float]] = {DELIVERIES: [], ANSWERS: []}
+    moment_ns, before = schedule.counted_ns, counted(processes)
     while moment_ns < schedule.end_ns:
         then_ns, moment_ns = moment_ns, min(moment_ns + _STEP_NS, schedule.end_ns)
         await _unless_over(running, moment_ns)
-        now = counted(processes).received
-        heard.append((now - before) / ((moment_ns - then_ns) / 1e9))
-        watch.sample(DELIVERIES, heard[-1])
+        now, seconds = counted(processes), (moment_ns - then_ns) / 1e9
+        series[DELIVERIES].append((now.received - before.received) / seconds)
+        series[ANSWERS].append((now.answered - before.answered) / seconds)
+        for name, values in series.items():
+            if values[-1]:
+                watch.sample(name, values[-1])
         before = now
-    return heard
+    return {name: values for name, values in series.items() if any(values)}
 
 
 def _merged(parts: Sequence[Findings]) -> Findings:

@@ -11,13 +11,14 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from callboard_bench.clients.link import Wire
+from callboard_bench.clients.link import HTTP_PATH, TRANSPORTS, Wire
 from callboard_bench.clients.part import Spec
 from callboard_bench.clients.presence import JOIN, SEEN, PresenceSpec
 from callboard_bench.generator import divided
 from callboard_bench.recording import Recorded
 from callboard_bench.rounds import SHARES, Metric, Round, Watch
 from callboard_bench.scenario import Scenario, count, generators, rate, window
+from callboard_bench.scenarios.delivery import http_path, transport
 from callboard_bench.scenarios.parts import (
     Length,
     as_round,
@@ -53,9 +54,11 @@ class Load:
     channels: int
     members: int
     rate: float
-    seconds: float
-    warm_up: float
-    generators: int
+    transport: str = TRANSPORTS[0]
+    http_path: str = HTTP_PATH
+    seconds: float = 5.0
+    warm_up: float = 1.0
+    generators: int = 1
 
     def setting(self) -> str:
         turns = "turns as fast as they are answered"
@@ -76,7 +79,7 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     specs: list[list[Spec]] = []
     before = 0
     for share in shares:
-        wire = Wire.to(target, before=before)
+        wire = Wire.to(target, load.transport, load.http_path, before)
         channels = [next(names) for _ in range(share)]
         rate_here = load.rate * share / load.channels
         specs.append([PresenceSpec(wire, target.app, channels, load.members, rate_here)])
@@ -114,6 +117,8 @@ SCENARIO: Final = Scenario(
         count("--channels", 1, "Presence channels."),
         count("--members", 100, "Members of each.", least=2),
         rate("--rate", 20, "Joins a second, over all channels; as many leave.", unbounded=True),
+        transport(),
+        http_path(),
         *window(),
         generators(),
     ),
