@@ -30,7 +30,7 @@ from callboard_bench.targets.target import Address
 from callboard_bench.websocket import Unexpected
 
 #: The publisher's own timer may be so late; what is later counts as the server's.
-_TIMER_NS: Final = 2_000_000
+TIMER_NS: Final = 2_000_000
 _ADVICE: Final = {
     401: "the key or the secret is wrong, or the clocks differ",
     403: "the app is disabled or over its quota",
@@ -47,7 +47,7 @@ class PublishRefused(Unexpected):
 def refusal(status: int, body: bytes) -> PublishRefused:
     """Return the error for an answer that is no 200."""
     advice = f": {_ADVICE[status]}" if status in _ADVICE else ""
-    return PublishRefused(f"a publish was answered with {status} {body[:200]!r}{advice}")
+    return PublishRefused(f"a request was answered with {status} {body[:200]!r}{advice}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Lane:
                 await asyncio.sleep((wanted - now) / 1e9)
                 now = monotonic_ns()
                 # The timer's own lateness is not the server's.
-                sent = now if now - wanted < _TIMER_NS else wanted
+                sent = now if now - wanted < TIMER_NS else wanted
             else:
                 sent = wanted if number else now
             await self._one(sent)

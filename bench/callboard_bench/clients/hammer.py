@@ -1,0 +1,203 @@
+"""Signed requests over several kept-alive connections, on a schedule or as fast as they go.
+
+On a schedule (open loop) a request that is due goes out on any connection that is free; one that
+found none counts from when it was due, and so does one whose timer was later than a moment.
+Without one (closed loop) each connection sends its next request when the last was answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Final, cast
+
+from callboard_bench.api import cut_answer
+from callboard_bench.clients.publisher import TIMER_NS, refusal
+from callboard_bench.clock import monotonic_ns
+from callboard_bench.generator import ANSWERED, CONNECTED, FAILED, Desk
+from callboard_bench.recording import Recorded, Recording
+from callboard_bench.targets.target import Address
+from callboard_bench.websocket import Unexpected
+
+#: The resolution of the loop's timers: a shorter one would keep the loop busy.
+_SHORTEST_WAIT: Final = 0.001
+_CLOSED: Final = "the server closed a kept-alive connection"
+
+
+class Hammer:
+    """The connections, and the schedule they share."""
+
+    def __init__(self, requests: Sequence[bytes], rate: float, counters: memoryview) -> None:
+        self._requests = cycle(requests)
+        self._counters = counters
+        self._interval_ns = 1e9 / rate
+        self._first_ns = 0
+        self._sent = 0
+        self._idle: list[_Connection] = []
+        #: Whether a request that was due found no connection free.
+        self._starved = False
+        self.scheduled = not math.isinf(rate)
+        self.recording = Recording()
+        self.answered = 0
+        self.failure = ""
+        #: The last good answer that came whole in one read: an equal one needs no parsing.
+        self.good = b""
+
+    async def start(self, address: Address, connections: int) -> None:
+        """Open the connections, and begin.
+
+        Raises:
+            OSError: nobody listens there.
+        """
+        loop = asyncio.get_running_loop()
+        for _ in range(connections):
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self), **address.endpoint()
+            )
+            self._idle.append(connection)
+            self._counters[CONNECTED] += 1
+        self._first_ns = monotonic_ns()
+        if self.scheduled:
+            self._pump()
+            return
+        for connection in self._idle:
+            connection.send(next(self._requests), monotonic_ns())
+
+    def answer(self, connection: _Connection, sent_ns: int) -> None:
+        """Record a good answer, and give its connection the next request."""
+        now = monotonic_ns()
+        self.answered += 1
+        self._counters[ANSWERED] = self.answered
+        slot = self.recording.slot(sent_ns)
+        if slot is not None:
+            slot((now - sent_ns) // 1000)
+        if not self.scheduled:
+            connection.send(next(self._requests), now)
+            return
+        self._idle.append(connection)
+        if self._starved:
+            self._send_due()
+
+    def fail(self, reason: str) -> None:
+        """Keep the first reason; the next question raises it."""
+        self.failure = self.failure or reason
+        self._counters[FAILED] += 1
+
+    def check(self) -> None:
+        """Raise what has gone wrong.
+
+        Raises:
+            Unexpected: a request was refused, or a connection closed.
+        """
+        if self.failure:
+            raise Unexpected(self.failure)
+
+    def _pump(self) -> None:
+        self._send_due()
+        # While starved, answers send what is due, and the timer only has to go on.
+        wait = max((self._due_ns - monotonic_ns()) / 1e9, _SHORTEST_WAIT)
+        asyncio.get_running_loop().call_later(wait, self._pump)
+
+    def _send_due(self) -> None:
+        now = monotonic_ns()
+        while (due := self._due_ns) <= now:
+            if not self._idle:
+                self._starved = True
+                return
+            late = self._starved or now - due > TIMER_NS
+            self._idle.pop().send(next(self._requests), due if late else now)
+            self._sent += 1
+        self._starved = False
+
+    @property
+    def _due_ns(self) -> int:
+        return self._first_ns + int(self._sent * self._interval_ns)
+
+
+class _Connection(asyncio.Protocol):
+    __slots__ = ("_data", "_hammer", "_sent_ns", "_transport")
+
+    def __init__(self, hammer: Hammer) -> None:
+        self._hammer = hammer
+        self._transport: asyncio.Transport
+        self._sent_ns = 0
+        self._data = b""
+
+    def send(self, request: bytes, sent_ns: int) -> None:
+        """Send a request whose time counts from then."""
+        self._sent_ns = sent_ns
+        self._transport.write(request)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._data and data == self._hammer.good:
+            self._hammer.answer(self, self._sent_ns)
+            return
+        self._data += data
+        try:
+            answer = cut_answer(self._data)
+        except Unexpected as error:
+            self._fail(str(error))
+            return
+        if answer is None:
+            return
+        status, body, rest = answer
+        if status != 200 or rest:
+            self._fail(str(refusal(status, body)))
+            return
+        self._hammer.good, self._data = self._data, b""
+        self._hammer.answer(self, self._sent_ns)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(_CLOSED)
+
+    def _fail(self, reason: str) -> None:
+        self._hammer.fail(reason)
+        self._transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Open connections and begin to send requests in turn; answers None.
+
+    Without a schedule the rate is ``math.inf``.
+    """
+
+    address: Address
+    requests: Sequence[bytes]
+    connections: int
+    rate: float
+
+    async def answer(self, desk: Desk) -> None:
+        hammer = Hammer(self.requests, self.rate, desk.counters)
+        desk.keep(hammer)
+        await hammer.start(self.address, self.connections)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAnswers:
+    """Record the latencies of requests due from a moment on; answers None."""
+
+    start_ns: int
+
+    async def answer(self, desk: Desk) -> None:
+        hammer = desk.kept(Hammer)
+        hammer.check()
+        hammer.recording = Recording(self.start_ns, sys.maxsize)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectAnswers:
+    """Record no more; answers :class:`~callboard_bench.recording.Recorded`."""
+
+    async def answer(self, desk: Desk) -> Recorded:
+        hammer = desk.kept(Hammer)
+        hammer.check()
+        recording, hammer.recording = hammer.recording, Recording()
+        return recording.result()
