@@ -82,6 +82,20 @@ def rss_if_alive(pid: int) -> int | None:
         return None
 
 
+def members_of(group: int) -> list[int]:
+    """Return the processes of a group that have not ended, even where nobody waited for them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended meanwhile
+                continue
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
 def _memory_of(pid: int, field: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(field):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from callboard_bench.errors import BenchError
+from callboard_bench.process import members_of
 
 _STOP_SECONDS: Final = 12.0
 _POLL_SECONDS: Final = 0.01
@@ -66,20 +67,18 @@ class ServerProcess:
             self._signal(signal.SIGTERM)
             for _ in range(int(_STOP_SECONDS / _POLL_SECONDS)):
                 # A wrapper ends before what it started: only an empty group has ended.
-                if self._process.poll() is not None and not self._signal(0):
+                if self._process.poll() is not None and not members_of(self.pid):
                     return
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
             self._signal(signal.SIGKILL)
             self._process.wait()
 
-    def _signal(self, number: int) -> bool:
-        """Send a signal to the group, and return whether there is anybody in it."""
+    def _signal(self, number: signal.Signals) -> None:
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
-            return False
-        return True
+            pass
 
 
 @asynccontextmanager
