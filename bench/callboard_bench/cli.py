@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from callboard_bench.exit_status import EPILOG
+from callboard_bench.conventions import CONTEXT, EPILOG
 
 _HERE: Final = "callboard_bench"
 
@@ -84,7 +84,7 @@ class Scenarios(click.Group):
     epilog=EPILOG,
     options_metavar="",
     subcommand_metavar="SCENARIO [OPTIONS]",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=CONTEXT,
 )
 def bench() -> None:
     """Load-test a server that speaks the Pusher Channels protocol.

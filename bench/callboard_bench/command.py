@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from callboard_bench.exit_status import EPILOG
+from callboard_bench.conventions import EPILOG
 from callboard_bench.options import Sectioned, choice, output, run_options, target_options
 from callboard_bench.process import raise_open_files_limit
 from callboard_bench.rounds import Result, Round

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from callboard_bench.conventions import CONTEXT
 from callboard_bench.run import Output
 from callboard_bench.scenario import Flag
 from callboard_bench.targets.loopback import OWNED
@@ -125,7 +126,7 @@ class Sectioned(click.Command):
         self, name: str, sections: Sequence[tuple[str, Sequence[click.Option]]], **rest: Any
     ) -> None:
         params: list[click.Parameter] = [each for _, some in sections for each in some]
-        super().__init__(name, params=params, **rest)
+        super().__init__(name, params=params, context_settings=CONTEXT, **rest)
         self._sections = sections
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

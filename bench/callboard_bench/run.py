@@ -21,8 +21,8 @@ import click
 import uvloop
 
 from callboard_bench.clock import unix_seconds
+from callboard_bench.conventions import FAILED, INTERRUPTED, MEASURED
 from callboard_bench.errors import BenchError, in_words
-from callboard_bench.exit_status import FAILED, INTERRUPTED, MEASURED
 from callboard_bench.process import raise_open_files_limit
 from callboard_bench.report.display import Display, display
 from callboard_bench.report.document import as_json, document

@@ -168,7 +168,12 @@ def switch(flag: str, meaning: str) -> Flag:
 def choice(flag: str, choices: Sequence[str], meaning: str) -> Flag:
     """Return a flag for one of a few words; the first is the default."""
     return Flag(
-        [flag], type=click.Choice(choices), default=choices[0], show_default=True, help=meaning
+        [flag],
+        type=click.Choice(choices),
+        default=choices[0],
+        show_default=True,
+        metavar=flag.removeprefix("--").upper(),
+        help=f"{meaning.removesuffix('.')}: {', '.join(choices)}.",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from callboard_bench.command import BenchCommand, repeatable
-from callboard_bench.exit_status import EPILOG
+from callboard_bench.conventions import EPILOG
 from callboard_bench.options import output, run_options
 from callboard_bench.run import run
 from callboard_bench.scheduler import workloads

@@ -1,4 +1,4 @@
-"""What a run ends with, the same for every scenario."""
+"""What every command of the bench has in common: its exit status, and what its help is like."""
 
 from __future__ import annotations
 
@@ -13,3 +13,5 @@ EPILOG: Final = (
     "Exit status: 0 measured; 1 a server lost, doubled or reordered something, failed, or missed "
     "a limit; 2 wrong usage; 130 interrupted, after what was measured is printed."
 )
+
+CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
