@@ -95,7 +95,8 @@ def bench() -> None:
     A server that runs already:
       callboard bench fanout --url http://KEY:SECRET@127.0.0.1:6001/apps/ID
     One that is started for each round:
-      callboard bench fanout --server "callboard serve --port 6002" --url ...
+      callboard bench fanout --server "soketi start" \\
+        --url http://KEY:SECRET@127.0.0.1:6001/apps/ID
     Next to others, in the same rounds:
       callboard bench fanout --compare soketi=http://KEY:SECRET@127.0.0.1:6003/apps/ID
 

@@ -1,4 +1,4 @@
-"""Every scenario with tiny counts against real servers, so that none can rot."""
+"""``callboard bench`` as it is typed: its help, its errors, and runs of every scenario."""
 
 from __future__ import annotations
 
@@ -13,140 +13,120 @@ from typing import Any
 import orjson
 import pytest
 
-from callboard_bench import contenders
-from callboard_bench.cli import main
-from callboard_bench.scenarios import idle
+from callboard.cli import main
+from callboard_bench.cli import SCENARIOS
 
+#: Few of everything: the figures are not looked at here.
 TINY = {
-    "fanout": ["--subscribers", "5", "--generators", "2", "--rate", "50", "--seconds", "0.2"],
-    "saturation": ["--subscribers", "5", "--rate", "100", "--seconds", "0.2"],
-    "trigger": ["--connections", "2", "--distinct", "10", "--seconds", "0.2"],
-    "idle": ["--connections", "20"],
+    "fanout": ["--subscribers", "5", "--generators", "2", "--rate", "50", "--probe"],
+    "channels": ["--channels", "5", "--rate", "50"],
+    "trigger": ["--connections", "2", "--distinct", "10"],
+    "presence": ["--members", "4"],
+    "client-events": ["--groups", "2"],
+    "churn": ["--connections", "4", "--channels", "8", "--rate", "50"],
 }
-COUNTED = {
-    "fanout": "deliveries",
-    "saturation": "deliveries",
-    "trigger": "requests",
-    "idle": "connections",
-}
+BRIEF = ["--seconds", "0.3", "--warm-up", "0.1", "--rounds", "1", "--quiet"]
+
+#: Their tests are elsewhere.
+OTHERS = {"connect", "mixed", "scheduler"}
 
 
-def measure(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    status = main([*arguments, "--json"])
+def bench(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        main(["bench", *arguments], prog_name="callboard")
+    assert isinstance(exit_.value.code, int)
+    return exit_.value.code
+
+
+def test_help_names_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("--help") == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    for name, listed in SCENARIOS.items():
+        assert any(line.split(maxsplit=1) == [name, listed.summary] for line in lines)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_help_of_a_scenario_says_what_it_adds_and_what_all_have(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(name, "--help") == 0
+
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"Usage: callboard bench {name} [OPTIONS]")
+    assert {"--rounds", "--json", "--html", "--quiet"} <= set(printed.split())
+
+
+def test_a_scenario_that_is_none_gets_the_list_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("fan-out") == 2
+    assert "no scenario 'fan-out'; there are: fanout, channels, " in capsys.readouterr().err
+
+
+def test_the_roof_does_not_load_the_bench_and_its_help_none_of_the_load() -> None:
+    program = """
+import sys
+from callboard.cli import main
+assert not any(name.startswith("callboard_bench") for name in sys.modules)
+main(["--help"], standalone_mode=False)
+print(sorted({"uvloop", "rich", "callboard_bench.run"} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert "  bench " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fanout", "--subscribers", "0"], "0 is not in the range x>=1"),
+        (["fanout", "--seconds", "0"], "0.0 is not in the range 0.0<x<=600"),
+        (["fanout", "--rate", "nan"], "'nan' is not a number above 0 and up to 1,000,000, or"),
+        (["presence", "--rate", "fast"], "or 'max' for as often as it goes"),
+        (["fanout", "--subscribers", "99999999"], "raise the hard limit"),
+        (["fanout", "--url", "http://127.0.0.1:6001"], "key and secret before its host"),
+        (["fanout", "--url", "http://k:s@192.0.2.1/apps/1"], "say so with --i-own-this-server"),
+        (["fanout", "--compare", "soketi"], "soketi=http://KEY:SECRET@HOST:PORT/apps/ID"),
+        (["churn", "--no-such-flag"], "No such option"),
+        (["scheduler", "--interval-ms", "0"], "0.0 is not in the range x>=1"),
+        (["scheduler", "--workload", "W99"], "no workload 'w99'; there are: W1, "),
+        (["scheduler", "--compare", "nobody"], "no peer 'nobody'; there are: "),
+        (["scheduler", "--max-p99", "5"], "scheduler has no latency for --max-p99"),
+    ],
+)
+def test_wrong_usage_says_what_to_type(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(*arguments) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_all_scenarios_are_run_here_or_elsewhere() -> None:
+    assert {*TINY, *OTHERS} == set(SCENARIOS)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_every_scenario_measures_all_that_it_reports(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = bench(name, *TINY[name], *BRIEF, "--json")
+
     printed = capsys.readouterr()
     assert status == 0, printed
     document: dict[str, Any] = orjson.loads(printed.out)
-    return document
-
-
-@pytest.fixture(autouse=True)
-def unsettled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let memory be measured at once: the figures are not looked at here."""
-    monkeypatch.setattr(idle, "_SETTLE_SECONDS", 0.0)
-
-
-@pytest.mark.parametrize("scenario", TINY)
-@pytest.mark.parametrize("server", [contenders.FLOOR, contenders.CALLBOARD])
-def test_every_scenario_measures_every_server(
-    scenario: str, server: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = [scenario, *TINY[scenario], "--rounds", "1", "--only", server]
-    document = measure(capsys, *arguments)
-
-    assert document["faults"] == []
-    (values,) = document["rounds"][server]
-    counted = values[COUNTED[scenario]]
-    if scenario == "idle":
-        assert counted == 18
-    elif scenario == "trigger":
-        assert counted > 0
-    else:
-        # A server that was kept from its core gets fewer messages, but each reaches all five.
-        assert counted > 0 and counted % 5 == 0
-
-
-def test_rounds_interleave_floor_and_server(capsys: pytest.CaptureFixture[str]) -> None:
-    status = main(["idle", "--connections", "2", "--rounds", "2", "--shared-channel"])
-    printed = capsys.readouterr()
-
-    assert status == 0
-    assert printed.err.splitlines() == [
-        "round 1 of 2: floor",
-        "round 1 of 2: callboard",
-        "round 2 of 2: floor",
-        "round 2 of 2: callboard",
-    ]
-    assert "callboard / floor" in printed.out
-
-
-def test_a_server_that_does_not_start_is_quoted(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def command(ports_file: Path, config: Path) -> list[str]:
-        return [sys.executable, "-c", "raise SystemExit('no such luck')"]
-
-    broken = [contenders.Contender("broken", command)]
-    monkeypatch.setattr("callboard_bench.cli.broadcast_contenders", lambda: broken)
-
-    assert main(["fanout"]) == 1
-    assert "broken ended with status 1; it said: no such luck" in capsys.readouterr().err
-
-
-def test_a_server_that_fails_under_load_is_quoted(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = """
-import asyncio, pathlib, sys
-from callboard_bench.floor import write_ports_file
-async def refuse(reader, writer):
-    print("not today", flush=True)
-    writer.close()
-async def main():
-    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    write_ports_file(pathlib.Path(sys.argv[1]), "127.0.0.1", port)
-    await server.serve_forever()
-asyncio.run(main())
-"""
-
-    def command(ports_file: Path, config: Path) -> list[str]:
-        return [sys.executable, "-c", program, str(ports_file)]
-
-    failing = [contenders.Contender("failing", command)]
-    monkeypatch.setattr("callboard_bench.cli.broadcast_contenders", lambda: failing)
-
-    assert main(["fanout", "--subscribers", "1"]) == 1
-    said = capsys.readouterr().err.splitlines()
-    assert said[-2:] == [
-        "error: closed before the subscription to 'bench' succeeded",
-        "failing said: not today",
-    ]
-
-
-def test_a_server_beyond_loopback_gets_no_load(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = """
-import pathlib, sys, time
-from callboard_bench.floor import write_ports_file
-write_ports_file(pathlib.Path(sys.argv[1]), "192.0.2.1", 80)
-time.sleep(30)
-"""
-
-    def command(ports_file: Path, config: Path) -> list[str]:
-        return [sys.executable, "-c", program, str(ports_file)]
-
-    remote = [contenders.Contender("remote", command)]
-    monkeypatch.setattr("callboard_bench.cli.broadcast_contenders", lambda: remote)
-
-    assert main(["fanout"]) == 1
-    assert "listens on 192.0.2.1; load goes to a loopback address only" in capsys.readouterr().err
+    assert document["targets"][-1] == "callboard"
+    assert document["command"].startswith(f"callboard bench {name} ")
+    for target in document["targets"]:
+        (measured,) = document["rounds"][target]
+        keys = {metric["key"] for metric in document["metrics"]}
+        assert keys <= measured["values"].keys()
+        assert measured["curves"].keys() or name == "trigger"
+        assert measured["timeline"]["series"]["server_rss_mib"] is not None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_leaves_no_process_behind(number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "callboard_bench", "trigger", "--only", "floor"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, process_group=0) as process:
+def test_an_interrupted_run_leaves_no_process_behind(number: signal.Signals) -> None:
+    with running("fanout", "--subscribers", "2", "--alone") as process:
         children = wait_for_children(process.pid)
         process.send_signal(number)
         assert process.stderr is not None
@@ -154,6 +134,33 @@ def test_ctrl_c_leaves_no_process_behind(number: signal.Signals) -> None:
 
     assert process.returncode == 130
     wait_until_gone(children)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_server_to_end(tmp_path: Path) -> None:
+    # It ignores SIGTERM, so the first one waits for it.
+    stubborn = tmp_path / "stubborn"
+    stubborn.write_text(
+        "import signal, socket, sys, threading\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('no', flush=True))\n"
+        "listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+        "while True: signal.pause()\n"
+    )
+    command = f"{sys.executable} {stubborn} {{port}} > {tmp_path / 'said'}"
+    with running("fanout", "--subscribers", "2", "--server", command) as process:
+        children = wait_for_children(process.pid)
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: (tmp_path / "said").read_text() == "no\n", "the server was not told")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        process.stderr.read()
+
+    assert process.returncode == 130
+    wait_until_gone(children)
+
+
+def running(*arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "callboard", "bench", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, process_group=0)
 
 
 def wait_for_children(pid: int) -> list[int]:
