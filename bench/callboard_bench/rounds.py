@@ -12,6 +12,8 @@ from callboard_bench.process import Use
 
 #: From here a client process may have been what was measured.
 BUSY_SHARE: Final = 0.85
+#: Below this a server's CPU time, which is counted in steps of 10 ms, is uncertain by 5 % and more.
+COARSE_CPU_SECONDS: Final = 0.2
 #: Work of strangers on the machine that makes times (not CPU costs) doubtful.
 STRANGERS_SHARE: Final = 0.25
 
@@ -173,6 +175,11 @@ def doubts(use: Use) -> list[str]:
     ):
         if share > BUSY_SHARE:
             found.append(f"{name} kept {share:.0%} of a core busy and may have been the limit")
+    if use.server.total < COARSE_CPU_SECONDS:
+        found.append(
+            f"the server used {use.server.total:.2f} s of CPU, which is counted in steps of "
+            "0.01 s: longer --seconds or more load make its figures surer"
+        )
     if use.others_share > STRANGERS_SHARE:
         found.append(f"other processes kept {use.others_share:.2f} cores busy meanwhile")
     return found
