@@ -180,6 +180,13 @@ def test_a_roster_without_somebody_who_is_there_has_lost_a_join(story: Story) ->
     assert faults(story.roster()) == "1 lost"
 
 
+def test_a_roster_without_oneself_has_lost_a_join(story: Story) -> None:
+    answered = story.ledger.answered.copy()
+    story.joins(ME)
+
+    assert faults(Roster(story.ledger, ME, answered, {})) == "1 lost"
+
+
 def test_a_join_that_crossed_ones_own_may_be_in_the_roster_or_come_after(story: Story) -> None:
     answered = story.ledger.answered.copy()
     anna = story.ledger.start(ANNA)

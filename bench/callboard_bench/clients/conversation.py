@@ -33,6 +33,7 @@ class Clients:
     def __init__(self, wire: Wire, app: App, counters: memoryview) -> None:
         self._links = links(wire)
         self._app = app
+        self._open_ones: list[Conversation] = []
         self._awake: asyncio.Task[None] | None = None
         self.counters = counters
         #: What the server refused, in words, and how often.
@@ -41,30 +42,31 @@ class Clients:
         self.closed = 0
 
     async def open(self, conversations: Sequence[Conversation]) -> None:
-        """Connect every one, let it begin, and keep all of them alive from then on.
+        """Connect every one, let it begin, and keep all of them alive until :meth:`close`.
 
         Raises:
             OSError: nobody listens there.
             Unexpected: the server refused one, in its words.
         """
+        self._awake = asyncio.ensure_future(keep_alive(self._open_ones))
         gate = asyncio.Semaphore(_CONNECTING_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             for conversation in conversations:
                 await gate.acquire()
                 task = tasks.create_task(self._open(conversation))
                 task.add_done_callback(lambda _: gate.release())
-        self._awake = asyncio.ensure_future(keep_alive(conversations))
 
     async def _open(self, conversation: Conversation) -> None:
         await conversation.open(self._links)
+        self._open_ones.append(conversation)
         self.counters[CONNECTED] += 1
         await conversation.begin()
 
-    def close(self, conversations: Sequence[Conversation]) -> None:
+    def close(self) -> None:
         """Let every one leave."""
         if self._awake is not None:
             self._awake.cancel()
-        for conversation in conversations:
+        for conversation in self._open_ones:
             conversation.close()
 
     def refuse(self, reason: str) -> None:

@@ -110,13 +110,14 @@ class Groups:
             async for due_ns in paced(schedule, self.spec.rate * len(sockets)):
                 sockets[number % len(sockets)].send_event(due_ns)
                 number += 1
-        await arrived(lambda: self.heard >= self._expected, lambda: self.heard)
+        await arrived(self._complete, lambda: self.heard)
 
-    @property
-    def _expected(self) -> int:
-        return sum(socket.sent for socket in self._sockets) * (self.spec.sockets - 1)
+    def _complete(self) -> bool:
+        expected = sum(socket.sent for socket in self._sockets) * (self.spec.sockets - 1)
+        # Those heard twice count among the heard, so enough need not be all.
+        return self.heard >= expected and not self._tally().lost
 
-    def findings(self) -> Findings:
+    def _tally(self) -> Tally:
         tally = Tally(closed=self.clients.closed)
         for socket in self._sockets:
             tally.misrouted += socket.misrouted
@@ -124,7 +125,14 @@ class Groups:
             for sender, audit in zip(socket.group, socket.audits, strict=True):
                 if sender is not socket:
                     tally.add(audit, sender.sent)
-        return Findings(tally, self.clients.refused, {LATENCY: self.recording.result()})
+        return tally
+
+    def close(self) -> None:
+        self.clients.close()
+
+    def findings(self) -> Findings:
+        times = {LATENCY: self.recording.result()}
+        return Findings(self._tally(), self.clients.refused, times)
 
 
 class Socket(Conversation):

@@ -67,6 +67,9 @@ class Part(Protocol):
     def findings(self) -> Findings:
         """Say what was found, once it has run."""
 
+    def close(self) -> None:
+        """Let all clients leave."""
+
 
 class Spec(Protocol):
     """The order for a part."""

@@ -1,10 +1,13 @@
 """A storm of joins and leaves on presence channels whose other members all hear of it.
 
-All members join first. Then they take turns: in a turn the one who has been there longest
-leaves, and one who left earlier comes back, so a channel at the server's limit never exceeds it.
-The audit of what every member hears is :mod:`roster`'s; the number of a join travels in the
-``user_info`` that the client signs. A channel belongs to one generator, which therefore knows
-all who come and go.
+All members join first. Half of them are residents, who stay; of the others one leaves in each
+turn, the one who has been there longest, and one who left earlier comes back, so a channel at
+the server's limit never exceeds it. What a member hears is audited by :mod:`roster`: of a
+resident to the last, of the others until they leave, for nobody can know whether what they have
+not heard by then was still under way.
+
+The number of a join travels in the ``user_info`` that the client signs. A channel belongs to one
+generator, which therefore knows all who come and go.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ class PresenceSpec:
     wire: Wire
     app: App
     channels: Sequence[str]
+    #: Members of each channel, 4 at least.
     members: int
     rate: float
 
@@ -72,7 +76,7 @@ class Presence:
 
     async def run(self, schedule: Schedule) -> None:
         closed_loop = math.isinf(self._spec.rate)
-        at_once = min(_AT_ONCE, self._spec.members // 2) if closed_loop else 1
+        at_once = min(_AT_ONCE, self._spec.members // 4) if closed_loop else 1
         for channel in self._channels:
             channel.make_room(at_once)
         if closed_loop:
@@ -87,6 +91,9 @@ class Presence:
                 number += 1
         self._schedule = schedule
         await arrived(lambda: all(each.settled for each in self._channels), lambda: self.heard)
+
+    def close(self) -> None:
+        self.clients.close()
 
     def findings(self) -> Findings:
         tally, refused = self.tally, self.clients.refused
@@ -110,7 +117,7 @@ class Channel:
         self.presence = presence
         self.ledger = Ledger(members)
         self.members = [Member(self, user) for user in range(members)]
-        #: The one who has been there longest comes first, and who has been away longest.
+        #: Of those who do not stay: who has been there longest comes first, and who has been away.
         self._present: deque[Member] = deque()
         self._absent: deque[Member] = deque()
         #: Turns that were due while nobody was there to leave.
@@ -133,6 +140,8 @@ class Channel:
     def joined(self, member: Member, number: int, now_ns: int) -> None:
         """Record that a join was answered; a turn that waited for it begins."""
         self.answered_ns[number] = now_ns
+        if member.user < len(self.members) // 2:
+            return
         self._present.append(member)
         if self._late:
             self.turn(self._late.popleft())

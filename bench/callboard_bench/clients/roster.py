@@ -85,6 +85,10 @@ class Roster:
         if number is not None:
             return 2 * self._ledger.joins[number][1] + 1
         started, left = self._ledger.started[user], self._ledger.left[user]
+        if user == self._user:
+            # It belongs into its own roster, and hears nothing of itself.
+            self.lost += 1
+            return 2 * started - 1
         if left == started:
             return 2 * started if answered == started else _UNKNOWN
         if answered == started:

@@ -1,7 +1,7 @@
 """A storm of joins and leaves on presence channels: every member hears of every other one.
 
-In a turn one member leaves and another comes back, so a channel of 100 has 99 subscribers to
-tell of each. A join is timed twice, from the moment at which it was due: until its own roster
+Half of the members stay. In a turn one of the others leaves and another comes back, and all who
+are there are told of both. A join is timed twice, from the moment at which it was due: until its own roster
 has come, and until the last of the others has heard of it.
 """
 
@@ -107,15 +107,15 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
 SCENARIO: Final = Scenario(
     name="presence",
     about="""
-    Members of presence channels leave in turn and come back. Each hears of every other one, and
-    what it hears is audited: once, and in an order that fits.
+    Half of the members of a presence channel stay, the others leave in turn and come back. What
+    each hears of the others is audited: all of it, once, and in an order that fits.
 
     A channel of hosted Pusher has at most 100 members; more need a server that is told so.
     """,
     load=Load,
     options=(
         count("--channels", 1, "Presence channels."),
-        count("--members", 100, "Members of each.", least=2),
+        count("--members", 100, "Members of each.", least=4),
         rate("--rate", 20, "Joins a second, over all channels; as many leave.", unbounded=True),
         transport(),
         http_path(),
