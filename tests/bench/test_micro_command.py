@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +17,7 @@ from click.testing import CliRunner, Result
 from callboard_bench.micro.benchmark import Benchmark, Body, calling
 from callboard_bench.micro.command import micro_command
 from callboard_bench.micro.record import Record, as_json, read
+from callboard_bench.micro.rounds import here
 
 BENCHMARKS = [
     calling("sorting", "a list of three sorted", sorted, [3, 1, 2]),
@@ -21,9 +26,9 @@ BENCHMARKS = [
 
 
 def bench(*arguments: str | Path, of: Sequence[Benchmark] = BENCHMARKS) -> Result:
-    """Type the command; with tiny counts unless told otherwise."""
-    command = micro_command(lambda: of)
-    tiny = ["--slice-ms", "0.01", "--rounds", "2"]
+    """Type the command; with tiny counts unless told otherwise, and all in this process."""
+    command = micro_command(lambda: of, here)
+    tiny = ["--slice-ms", "0.01", "--rounds", "5"]
     return CliRunner().invoke(command, [*tiny, *map(str, arguments)])
 
 
@@ -44,7 +49,9 @@ def times(run: Record, factor: float) -> dict[str, object]:
     """The benchmarks of a run as if each had taken longer by a factor."""
     return {
         name: msgspec.structs.replace(
-            figures, relative=[factor * value for value in figures.relative]
+            figures,
+            ns=[factor * value for value in figures.ns],
+            relative=[factor * value for value in figures.relative],
         )
         for name, figures in run.benchmarks.items()
     }
@@ -54,7 +61,7 @@ def test_the_table_has_a_line_for_each() -> None:
     done = bench()
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("micro: median (lowest – highest) of rounds: 2; ")
+    assert lines[0].startswith("micro: median (lowest – highest) of rounds: 5; ")
     assert [line.split()[0] for line in lines[4:]] == ["sorting", "adding"]
     assert "garbage collector off while timed" in done.stdout
 
@@ -74,7 +81,7 @@ def test_what_is_saved_is_what_json_prints_and_can_be_read_again(tmp_path: Path)
     done = bench("--json", "--save", tmp_path / "run.json")
     printed = msgspec.json.decode(done.stdout, type=Record)
     assert read(tmp_path / "run.json") == printed
-    assert len(printed.benchmarks["adding"].ns) == printed.rounds == 2
+    assert len(printed.benchmarks["adding"].ns) == printed.rounds == 5
     assert printed.machine["cores"]
 
 
@@ -152,6 +159,18 @@ def test_a_limit_without_a_baseline_is_wrong_usage() -> None:
     assert "--max-regression needs a --baseline FILE" in done.stderr
 
 
+@pytest.mark.parametrize("few", ["now", "then"])
+def test_a_limit_is_refused_where_too_few_rounds_would_always_meet_it(
+    saved: Path, few: str
+) -> None:
+    if few == "then":
+        change(saved, rounds=4)
+    rounds = ["--rounds", "4"] if few == "now" else []
+    done = bench("--baseline", saved, "--max-regression", "5", *rounds)
+    assert done.exit_code == 2
+    assert "fewer give no verdict" in done.stderr
+
+
 class Interrupted:
     """A benchmark during which Ctrl-C is pressed after so many timings."""
 
@@ -176,10 +195,11 @@ class Interrupted:
 
 
 def test_an_interrupted_run_shows_its_whole_rounds_and_saves_nothing(tmp_path: Path) -> None:
-    slow = Interrupted(timings=2)  # one to find out how long it takes, one for the first round
+    # Of the first round: how many turns there are, the timing, and twice to weigh it.
+    slow = Interrupted(timings=4)
     done = bench("--slice-ms", "1e-9", "--save", tmp_path / "run.json", of=[slow.benchmark()])
     assert done.exit_code == 130
-    assert "interrupted after 1 of 2 rounds" in done.stderr
+    assert "interrupted after 1 of 5 rounds" in done.stderr
     assert "slow" in done.stdout
     assert slow.cleaned_up
     assert not (tmp_path / "run.json").exists()
@@ -190,3 +210,25 @@ def test_a_run_interrupted_before_its_first_round_shows_nothing() -> None:
     done = bench(of=[slow.benchmark()])
     assert (done.exit_code, done.stdout) == (130, "")
     assert slow.cleaned_up
+
+
+def test_ctrl_c_ends_the_round_under_way_with_all_it_has_made(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "callboard", "bench", "micro", "store-commit-sqlite"]
+    process = subprocess.Popen(
+        [*command, "--rounds", "1000", "--slice-ms", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        process_group=0,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("round 2 of"):
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    out, error = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "store-commit-sqlite" in out
+    assert error.splitlines()[-1].startswith("interrupted after ")
+    assert list(tmp_path.iterdir()) == []

@@ -10,19 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import click
 
 from callboard_bench import clock
+from callboard_bench.conventions import FAILED, INTERRUPTED
 from callboard_bench.machine import machine, machine_line
 from callboard_bench.micro import record as records
 from callboard_bench.micro.benchmark import Benchmark
-from callboard_bench.micro.comparison import Comparison, compare
+from callboard_bench.micro.comparison import LEAST_ROUNDS, Comparison, compare
 from callboard_bench.micro.record import Record, UnfitBaseline
+from callboard_bench.micro.rounds import Find, RoundFailed, RunRound, in_fresh_process
 from callboard_bench.micro.table import as_table, titles
-from callboard_bench.micro.timing import Timer
+from callboard_bench.micro.timing import Found, Plan
 
-_EPILOG = """\b
+_EPILOG: Final = """\b
 Exit status:
   0    measured
   1    slower than --max-regression allows
@@ -35,10 +38,11 @@ class _Baseline:
     """An earlier run, and how much slower than it a benchmark may be, in percent."""
 
     record: Record
+    same_machine: bool
     most_percent: float | None
 
 
-def micro_command(find: Callable[[], Sequence[Benchmark]]) -> click.Command:
+def micro_command(find: Find, run_round: RunRound = in_fresh_process) -> click.Command:
     """Return the command for the benchmarks that ``find`` returns when it is run."""
 
     @click.command("micro", epilog=_EPILOG)
@@ -98,25 +102,37 @@ def micro_command(find: Callable[[], Sequence[Benchmark]]) -> click.Command:
         Names pick some of them.
         """
         chosen = _chosen(find(), names)
+
+        def one_round(plan: Plan) -> Found:
+            return run_round(find, [benchmark.name for benchmark in chosen], plan)
+
         if listing:
             click.echo(titles({benchmark.name: benchmark.title for benchmark in chosen}))
             return
+        if max_regression is not None and rounds < LEAST_ROUNDS:
+            raise click.UsageError(
+                f"--max-regression needs --rounds {LEAST_ROUNDS} or more: fewer give no verdict"
+            )
         earlier = _baseline(baseline, max_regression, force=force)
-        run, interrupted = _measured(chosen, rounds, slice_ms)
-        if run is None:
-            raise SystemExit(130)
+        found = _measured(one_round, rounds, round(slice_ms * 1e6))
+        if not found:
+            raise SystemExit(INTERRUPTED)
+        interrupted = len(found) < rounds
+        run = records.record(chosen, found, date=_date(), machine=_machine(), slice_ms=slice_ms)
         if save is not None and not interrupted:
             save.write_bytes(records.as_json(run))
-        compared = None if earlier is None else compare(run, earlier.record)
+        compared = None
+        if earlier is not None:
+            compared = compare(run, earlier.record, same_machine=earlier.same_machine)
         if as_json:
             click.echo(records.as_json(run), nl=False)
         else:
             click.echo(as_table(run, machine_line(), compared))
         if interrupted:
             click.echo(f"interrupted after {run.rounds} of {rounds} rounds", err=True)
-            raise SystemExit(130)
+            raise SystemExit(INTERRUPTED)
         if earlier is not None and _regressed(compared or {}, earlier.most_percent):
-            raise SystemExit(1)
+            raise SystemExit(FAILED)
 
     return micro
 
@@ -138,6 +154,11 @@ def _baseline(path: Path | None, most_percent: float | None, *, force: bool) -> 
         found = records.read(path)
     except UnfitBaseline as error:
         raise click.UsageError(f"{error}.") from None
+    if most_percent is not None and found.rounds < LEAST_ROUNDS:
+        raise click.UsageError(
+            f"{path} has {found.rounds} rounds, but --max-regression needs {LEAST_ROUNDS} or more: "
+            "fewer give no verdict. Save a new one."
+        )
     difference = records.other_machine(_machine(), found)
     if difference is not None:
         if not force:
@@ -146,29 +167,28 @@ def _baseline(path: Path | None, most_percent: float | None, *, force: bool) -> 
                 "compare even so with --force."
             )
         click.echo(f"warning: the baseline is of another machine: {difference}", err=True)
-    return _Baseline(found, most_percent)
+    return _Baseline(found, difference is None, most_percent)
 
 
-def _measured(
-    benchmarks: Sequence[Benchmark], rounds: int, slice_ms: float
-) -> tuple[Record | None, bool]:
-    """Return the run, None if no round was whole, and whether it was interrupted."""
-    timer, interrupted = Timer(round(slice_ms * 1e6)), False
+def _measured(one_round: Callable[[Plan], Found], rounds: int, slice_ns: int) -> list[Found]:
+    """Return the rounds that were whole; fewer if they were interrupted."""
+    found: list[Found] = []
+    plan = Plan(slice_ns, weigh=True)
     try:
-        with timer.prepared(benchmarks):
-            for number in range(1, rounds + 1):
-                click.echo(f"round {number} of {rounds}", err=True)
-                timer.round()
-            timer.weigh()
+        for number in range(1, rounds + 1):
+            click.echo(f"round {number} of {rounds}", err=True)
+            found.append(one_round(plan))
+            turns = {name: measure.turns for name, measure in found[0].measures.items()}
+            plan = Plan(slice_ns, turns)
     except KeyboardInterrupt:
-        interrupted = True
-    if not timer.calibration_ns:
-        return None, interrupted
-    date = datetime.fromtimestamp(clock.unix_seconds(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    run = records.record(
-        timer.timings, timer.calibration_ns, date=date, machine=_machine(), slice_ms=slice_ms
-    )
-    return run, interrupted
+        pass
+    except RoundFailed as error:
+        raise click.ClickException(f"{error}.") from None
+    return found
+
+
+def _date() -> str:
+    return datetime.fromtimestamp(clock.unix_seconds(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _machine() -> dict[str, str | int | None]:
@@ -184,7 +204,7 @@ def _regressed(compared: Mapping[str, Comparison], most_percent: float | None) -
     slower = [found for found in compared.values() if found.regresses(most_percent)]
     for found in slower:
         click.echo(
-            f"{found.name} takes {(found.ratio.median - 1) * 100:.1f} % longer than the baseline; "
+            f"{found.name} takes {found.longer_percent:.1f} % longer than the baseline; "
             f"allowed are {most_percent:g} %",
             err=True,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from callboard_bench.micro import calibration
-from callboard_bench.micro.timing import Timing
+from callboard_bench.micro.benchmark import Benchmark
+from callboard_bench.micro.timing import Found
 
 _FORMAT: Final = 1
 
@@ -49,37 +51,37 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def record(
-    timings: list[Timing],
-    calibration_ns: list[float],
+    benchmarks: Sequence[Benchmark],
+    rounds: Sequence[Found],
     *,
     date: str,
     machine: dict[str, str | int | None],
     slice_ms: float,
 ) -> Record:
-    """Return the record of what was timed."""
+    """Return the record of what these rounds found of these benchmarks."""
     return Record(
         _FORMAT,
         date,
         machine,
         calibration.VERSION,
         slice_ms,
-        len(calibration_ns),
+        len(rounds),
         "off while timed",
-        calibration_ns,
-        {timing.benchmark.name: _figures(timing) for timing in timings},
+        [found.calibration_ns for found in rounds],
+        {benchmark.name: _figures(benchmark, rounds) for benchmark in benchmarks},
     )
 
 
-def _figures(timing: Timing) -> Figures:
-    benchmark = timing.benchmark
+def _figures(benchmark: Benchmark, rounds: Sequence[Found]) -> Figures:
+    measures = [found.measures[benchmark.name] for found in rounds]
     return Figures(
         benchmark.title,
         "elapsed" if benchmark.waits else "cpu",
-        timing.turns,
+        measures[0].turns,
         benchmark.operations,
-        timing.ns,
-        timing.relative,
-        timing.peak_bytes,
+        [measure.ns for measure in measures],
+        [found.measures[benchmark.name].ns / found.calibration_ns for found in rounds],
+        next((each.peak_bytes for each in measures if each.peak_bytes is not None), None),
     )
 
 

@@ -60,7 +60,7 @@ def _cells(figures: Figures) -> list[str]:
 def _compared(comparison: Comparison | None) -> list[str]:
     if comparison is None:
         return ["new", ""]
-    return [_shown(comparison.ratio), comparison.verdict]
+    return [_shown(comparison.ratios[0]), comparison.verdict]
 
 
 def _shown(figure: Spread) -> str:

@@ -1,15 +1,16 @@
-"""Timing bodies: how many turns fill a slice, then round by round, with the calibration beside.
+"""One round: every benchmark timed once, with the calibration in between.
 
-Both clocks come in from outside: :class:`Clocks` is given to :class:`Timer`.
+Both clocks come in from outside, as :class:`Clocks`.
 """
 
 from __future__ import annotations
 
 import gc
 import math
+import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +20,10 @@ from callboard_bench.micro.calibration import CALIBRATION
 
 #: A timing of the calibration is this part of a slice.
 _CALIBRATION_SHARE: Final = 0.25
+#: Fewer in a round would let one that was disturbed count.
+_LEAST_CALIBRATIONS: Final = 5
+#: So much of a slice runs before it counts: a fresh interpreter has specialised nothing yet.
+_WARM_UP_SHARE: Final = 0.1
 #: One more try is this many times as long at most, for a first turn says little.
 _MOST_GROWTH: Final = 16
 
@@ -33,97 +38,117 @@ class Clocks:
     elapsed: Callable[[], int] = time.perf_counter_ns
 
 
-@dataclass(slots=True)
-class Timing:
-    """What was found of one benchmark: one figure for each round."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a round goes."""
 
-    benchmark: Benchmark
+    #: How long one timing lasts, in nanoseconds.
+    slice_ns: int
+    #: How many turns that are, by benchmark, as far as an earlier round has found out.
+    turns: Mapping[str, int] = field(default_factory=dict)
+    #: Whether to find out besides how much memory the operations need.
+    weigh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a round found of one benchmark."""
+
     turns: int
-    #: Nanoseconds per operation.
-    ns: list[float] = field(default_factory=list)
-    #: The same over the calibration's, which was timed just before.
-    relative: list[float] = field(default_factory=list)
+    #: Per operation.
+    ns: float
     #: The most memory that an operation needed at once, beyond what it found.
     peak_bytes: float | None = None
 
 
-class Timer:
-    """Times prepared benchmarks; a round is whole or does not count.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a round found."""
 
-    ``slice_ns`` is how long one timing lasts.
-    """
+    #: Per operation of the calibration, the median of its timings.
+    calibration_ns: float
+    measures: Mapping[str, Measure]
 
-    def __init__(self, slice_ns: int, clocks: Clocks | None = None) -> None:
-        self._slice_ns = slice_ns
-        self._clocks = Clocks() if clocks is None else clocks
-        self._prepared: list[tuple[Timing, Body]] = []
-        self._calibration: tuple[int, Body] = (0, lambda turns: None)
-        #: Nanoseconds per operation of the calibration, the median of each round.
-        self.calibration_ns: list[float] = []
 
-    @property
-    def timings(self) -> list[Timing]:
-        """Return what is known of each benchmark, in their order."""
-        return [timing for timing, _ in self._prepared]
-
-    @contextmanager
-    def prepared(self, benchmarks: Sequence[Benchmark]) -> Iterator[None]:
-        """Have what the benchmarks need while the context lasts, and know their turns."""
-        with ExitStack() as stack:
-            body = stack.enter_context(CALIBRATION.prepare())
-            share = math.ceil(self._slice_ns * _CALIBRATION_SHARE)
-            self._calibration = self._turns(CALIBRATION, body, share), body
-            for benchmark in benchmarks:
-                body = stack.enter_context(benchmark.prepare())
-                turns = self._turns(benchmark, body, self._slice_ns)
-                self._prepared.append((Timing(benchmark, turns), body))
-            yield
-
-    def round(self) -> None:
-        """Time everything once."""
-        turns, calibrate = self._calibration
-        found = []
+def time_round(benchmarks: Sequence[Benchmark], plan: Plan, clocks: Clocks | None = None) -> Found:
+    """Prepare everything, time each benchmark once, and clean up."""
+    timer = _Timer(plan, Clocks() if clocks is None else clocks)
+    with ExitStack() as stack:
+        calibration = timer.ready(CALIBRATION, stack, _CALIBRATION_SHARE)
+        ready = [timer.ready(benchmark, stack) for benchmark in benchmarks]
+        calibrations, ns = [], {}
         with _without_collection():
-            for timing, body in self._prepared:
-                calibration = self._timed(CALIBRATION, calibrate, turns)
-                found.append((calibration, self._timed(timing.benchmark, body, timing.turns)))
-        for (timing, _), (calibration, ns) in zip(self._prepared, found, strict=True):
-            timing.ns.append(ns)
-            timing.relative.append(ns / calibration)
-        calibrations = sorted(calibration for calibration, _ in found)
-        self.calibration_ns.append(calibrations[len(calibrations) // 2])
+            for each in ready:
+                calibrations.append(timer.timed(calibration))
+                ns[each.benchmark.name] = timer.timed(each)
+            while len(calibrations) < _LEAST_CALIBRATIONS:
+                calibrations.append(timer.timed(calibration))
+        weights = {each.benchmark.name: _weight(each) for each in ready} if plan.weigh else {}
+    measures = {
+        each.benchmark.name: Measure(
+            each.turns, ns[each.benchmark.name], weights.get(each.benchmark.name)
+        )
+        for each in ready
+    }
+    return Found(statistics.median(calibrations), measures)
 
-    def weigh(self) -> None:
-        """Find out how much memory the operations need; nothing is timed meanwhile."""
-        for timing, body in self._prepared:
-            tracemalloc.start()
-            try:
-                # What the first turn leaves behind, such as a cache, is no part of the next.
-                body(1)
-                tracemalloc.reset_peak()
-                before, _ = tracemalloc.get_traced_memory()
-                body(1)
-                _, peak = tracemalloc.get_traced_memory()
-            finally:
-                tracemalloc.stop()
-            timing.peak_bytes = (peak - before) / timing.benchmark.operations
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A benchmark that is prepared, and how many turns fill its slice."""
+
+    benchmark: Benchmark
+    body: Body
+    turns: int
+
+
+class _Timer:
+    def __init__(self, plan: Plan, clocks: Clocks) -> None:
+        self._plan = plan
+        self._clocks = clocks
+
+    def ready(self, benchmark: Benchmark, stack: ExitStack, share: float = 1.0) -> _Ready:
+        """Prepare a benchmark, and run it for a moment."""
+        body = stack.enter_context(benchmark.prepare())
+        turns = self._plan.turns.get(benchmark.name)
+        if turns is None:
+            turns = self._turns(benchmark, body, math.ceil(self._plan.slice_ns * share))
+        else:
+            body(math.ceil(turns * _WARM_UP_SHARE))
+        return _Ready(benchmark, body, turns)
+
+    def timed(self, ready: _Ready) -> float:
+        """Return nanoseconds per operation of one timing."""
+        took = self._took(ready.benchmark, ready.body, ready.turns)
+        return took / ready.turns / ready.benchmark.operations
 
     def _turns(self, benchmark: Benchmark, body: Body, slice_ns: int) -> int:
-        """Return how many turns fill a slice."""
         turns = 1
-        while True:
-            per_turn = self._timed(benchmark, body, turns) * benchmark.operations
-            if per_turn * turns >= slice_ns:
-                return turns
-            wanted = math.ceil(slice_ns / per_turn * 1.1) if per_turn else turns * _MOST_GROWTH
+        while (took := self._took(benchmark, body, turns)) < slice_ns:
+            wanted = math.ceil(turns * slice_ns / took * 1.1) if took else turns * _MOST_GROWTH
             turns = min(max(wanted, turns + 1), turns * _MOST_GROWTH)
+        return turns
 
-    def _timed(self, benchmark: Benchmark, body: Body, turns: int) -> float:
-        """Return nanoseconds per operation of one timing."""
+    def _took(self, benchmark: Benchmark, body: Body, turns: int) -> int:
         clock = self._clocks.elapsed if benchmark.waits else self._clocks.cpu
         began = clock()
         body(turns)
-        return (clock() - began) / turns / benchmark.operations
+        return clock() - began
+
+
+def _weight(ready: _Ready) -> float:
+    """Return the memory that an operation needs; nothing is timed meanwhile."""
+    tracemalloc.start()
+    try:
+        # What the first turn leaves behind, such as a cache, is no part of the next.
+        ready.body(1)
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        ready.body(1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return (peak - before) / ready.benchmark.operations
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Logarithmic:
         return 100 * math.log(value / self.low) / math.log(self.high / self.low)
 
     def marks(self) -> list[float]:
-        """Return the values for ticks: 1, 2 and 5 of each decade, or the 1 alone if those are many."""
+        """Return the values for ticks: 1, 2 and 5 of each decade, or 1 alone if those are many."""
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         for leading in ((1, 2, 5), (1,)):
             every = [lead * 10.0**power for power in range(first, last + 1) for lead in leading]
