@@ -66,15 +66,15 @@ class SmallPusher:
         #: Whether it drops what a client sends to others.
         self.deaf = False
         self.clients: list[Client] = []
-        self._asked = 0
+        self.asked = 0
 
     def take(self, client: Client, message: dict[str, Any]) -> None:
         event, data = message["event"], message["data"]
         if event == "pusher:unsubscribe":
             self._unsubscribe(client, data["channel"])
             return
-        self._asked += 1
-        if self.refusal is not None and self._asked > self.refusal[0]:
+        self.asked += 1
+        if self.refusal is not None and self.asked > self.refusal[0]:
             client.send(self.refusal[1])
         elif event == "pusher:subscribe":
             self._subscribe(client, data)
