@@ -39,7 +39,7 @@ docs: $(VENV)/.installed-test ## Write the pages that are generated from the cod
 	$(BIN)/python tests/scheduler/scheduler_page.py docs/scheduler.md
 
 bench: $(VENV)/.installed ## Measure fan-out against its floor (see docs/benchmarks.md for the rest)
-	@$(BIN)/python -m callboard_bench fanout
+	@$(BIN)/callboard bench fanout
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

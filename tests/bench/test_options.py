@@ -1,63 +1,74 @@
+"""What docs/benchmarks.md tells to type, held against the commands."""
+
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
-from callboard_bench.options import parse
+from callboard.commands.bench import bench
 from callboard_bench.scheduler.workloads import WORKLOADS
+from callboard_bench.targets.selection import Choice
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-PREFIX = ".venv/bin/python -m callboard_bench "
+PREFIX = ".venv/bin/callboard bench "
+TEXT = PAGE.read_text()
 
 
-def documented_commands() -> list[str]:
-    return [line for line in PAGE.read_text().splitlines() if line.startswith(PREFIX)]
+def parsed(arguments: list[str]) -> dict[str, Any]:
+    """Return the parameters of a command line after ``callboard bench``."""
+    name, *rest = arguments
+    group = click.Context(bench, info_name="bench")
+    command = bench.get_command(group, name)
+    assert command is not None
+    return command.make_context(name, rest, parent=group).params
 
 
-@pytest.mark.parametrize("command", documented_commands())
-def test_every_documented_command_is_what_its_scenario_does_by_default(command: str) -> None:
-    arguments = shlex.split(command.removeprefix(PREFIX))
-
-    assert parse(arguments) == parse(arguments[:1])
+def commands(text: str) -> list[list[str]]:
+    lines = (line for line in text.splitlines() if line.startswith(PREFIX))
+    return [shlex.split(line.removeprefix(PREFIX)) for line in lines]
 
 
-def test_every_scenario_is_documented() -> None:
-    scenarios = {command.split()[3] for command in documented_commands()}
+def sections() -> dict[str, str]:
+    """Return the text below each head that is a scenario's name."""
+    parts = re.split(r"^###? (.+)$", TEXT, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
-    assert scenarios == {"fanout", "saturation", "trigger", "idle", "scheduler"}
-    assert parse(["fanout"]).only is None
+
+@pytest.mark.parametrize("arguments", commands(TEXT), ids=shlex.join)
+def test_every_documented_command_is_understood(arguments: list[str]) -> None:
+    assert parsed(arguments)
+
+
+@pytest.mark.parametrize("name", [name for name in bench.listed if name in sections()])
+def test_the_first_command_of_a_section_is_what_its_scenario_does_by_default(name: str) -> None:
+    first = commands(sections()[name])[0]
+
+    assert first[0] == name
+    assert parsed(first) == parsed([name])
+
+
+def test_every_scenario_and_every_flag_of_servers_and_output_is_documented() -> None:
+    assert {arguments[0] for arguments in commands(TEXT)} >= bench.listed.keys()
+
+    group = click.Context(bench, info_name="bench")
+    fanout = bench.get_command(group, "fanout")
+    assert fanout is not None
+    shared = {*Choice.__dataclass_fields__, "rounds", "json", "html", "quiet", "seconds", "warm_up"}
+    shared |= {"generators", "max_p99", "max_loss"}
+    flags = {option.opts[0] for option in fanout.params if option.name in shared}
+    assert len(flags) == len(shared)
+    assert [flag for flag in flags if f"`{flag}" not in TEXT] == []
 
 
 def test_workloads_are_chosen_by_name_and_those_that_take_seconds_by_default() -> None:
     def keys(*arguments: str) -> list[str]:
-        return [workload.key for workload in parse(["scheduler", *arguments]).workload]
+        return [workload.key for workload in parsed(["scheduler", *arguments])["workloads"]]
 
     assert keys("--workload", "w4, W1") == ["W4", "W1"]
     assert keys("--workload", "all") == [workload.key for workload in WORKLOADS]
-    assert set(keys("--workload", "all")) - set(keys()) == {"W4", "W5b", "W6"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["fanout", "--subscribers", "0"], "--subscribers is a number from 1, not 0"),
-        (["fanout", "--seconds", "0"], "--seconds lies above 0 and up to 60"),
-        (["saturation", "--rate", "nan"], "--rate lies above 0 and up to 10000"),
-        (["fanout", "--message-bytes", "50"], "--message-bytes is at least"),
-        (["idle", "--connections", "99999999"], "raise the hard limit"),
-        (["scheduler", "--interval-ms", "0"], "--interval-ms is a number from 1, not 0"),
-        (["scheduler", "--workload", "W2"], "no workload 'w2'; there are: W1, W3, W3b, W4"),
-        (["scheduler", "--peers", "celery"], "no peer 'celery'; there are: huey, saq"),
-        (["no-such-scenario"], "invalid choice"),
-    ],
-)
-def test_wrong_usage_says_what_was_expected(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        parse(arguments)
-
-    assert exit_.value.code == 2
-    assert said in capsys.readouterr().err
+    assert keys() == [workload.key for workload in WORKLOADS if workload.quick]
