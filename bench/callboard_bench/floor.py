@@ -1,7 +1,8 @@
 """The floors: the least a server can do, each a bare ``asyncio.Protocol`` on uvloop.
 
-``broadcast`` upgrades WebSockets, and a POST to it is written as one prebuilt frame to every
-subscriber, a ``transport.write`` each. It knows one channel, checks nothing and keeps nothing.
+``connect`` upgrades WebSockets and confirms a subscription, and keeps nothing.
+``broadcast`` does so too, and a POST to it is written as one prebuilt frame to every subscriber, a
+``transport.write`` each. It knows one channel, checks nothing and keeps the transports.
 ``verify`` parses requests with httptools, checks the Pusher signature and answers ``{}``.
 
 Run by the tool as ``python -m callboard_bench.floor KIND --ports-file PATH``.
@@ -26,6 +27,7 @@ import uvloop
 from callboard_bench.process import raise_open_files_limit
 from callboard_protocol.frames import Cut, cut_text_frame, text_frame
 from callboard_protocol.messages import (
+    PONG,
     channel_event,
     connection_established,
     subscription_succeeded,
@@ -33,18 +35,24 @@ from callboard_protocol.messages import (
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 _REFUSED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+_PONG = text_frame(PONG)
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 
 
-class Broadcast(asyncio.Protocol):
-    """A subscriber, or a control connection that carries POSTs."""
+class Connect(asyncio.Protocol):
+    """A client that connects and subscribes."""
 
-    subscribers: ClassVar[dict[asyncio.Transport, None]] = {}
+    __slots__ = ("data", "transport", "upgraded")
+
+    count: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport
+        self.data = b""
+        self.upgraded = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.data = b""
-        self.upgraded = False
 
     def data_received(self, data: bytes) -> None:
         if self.upgraded:
@@ -55,37 +63,62 @@ class Broadcast(asyncio.Protocol):
         if not end:
             return
         if head.startswith(b"GET /app/"):
+            self.data = b""
             self.upgrade(head)
-        elif head.startswith(b"GET "):
-            self.data = b""
-            self.transport.write(OK)
-        elif len(body) >= int(header(head, b"content-length")):
-            self.data = b""
-            self.publish(body)
-            self.transport.write(OK)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.subscribers.pop(self.transport, None)
+        else:
+            self.request(head, body)
 
     def upgrade(self, head: bytes) -> None:
         """Answer 101 and ``connection_established``."""
-        self.upgraded, self.data = True, b""
+        self.upgraded = True
+        Connect.count += 1
+        established = text_frame(connection_established(f"1.{self.count}", 120))
         key = hashlib.sha1(header(head, b"sec-websocket-key") + _GUID, usedforsecurity=False)
         self.transport.write(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: %s\r\n\r\n%s"
-            % (base64.b64encode(key.digest()), text_frame(connection_established("1.1", 120)))
+            b"Sec-WebSocket-Accept: %s\r\n\r\n%s" % (base64.b64encode(key.digest()), established)
         )
 
     def subscribe(self, data: bytes) -> None:
-        """Take the first frame as the subscription; nothing else comes in a run."""
+        """Take a frame as a subscription; besides them only pings come in a run."""
         cut = cut_text_frame(data, 0, 10_000)
         if isinstance(cut, Cut):
             self.transport.close()
             return
-        channel = orjson.loads(cut[0])["data"]["channel"]
-        self.transport.write(text_frame(subscription_succeeded(channel)))
+        message = orjson.loads(cut[0])
+        if message["event"] == "pusher:subscribe":
+            self.transport.write(text_frame(subscription_succeeded(message["data"]["channel"])))
+        else:
+            self.transport.write(_PONG)
+
+    def request(self, head: bytes, body: bytes) -> None:
+        """Answer what is no WebSocket."""
+        self.data = b""
+        self.transport.write(OK)
+
+
+class Broadcast(Connect):
+    """A subscriber, or a control connection that carries POSTs."""
+
+    __slots__ = ()
+
+    subscribers: ClassVar[dict[asyncio.Transport, None]] = {}
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.subscribers.pop(self.transport, None)
+
+    def subscribe(self, data: bytes) -> None:
+        """Remember the connection too."""
+        super().subscribe(data)
         self.subscribers[self.transport] = None
+
+    def request(self, head: bytes, body: bytes) -> None:
+        """Publish, once all of a POST is there."""
+        if head.startswith(b"GET "):
+            super().request(head, body)
+        elif len(body) >= int(header(head, b"content-length")):
+            self.publish(body)
+            super().request(head, body)
 
     def publish(self, body: bytes) -> None:
         """Write one frame to every subscriber."""
@@ -156,7 +189,7 @@ async def serve(kind: str, ports_file: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     Verify.secret = os.environ["BENCH_FLOOR_SECRET"].encode()
-    protocol = {"broadcast": Broadcast, "verify": Verify}[kind]
+    protocol = {"connect": Connect, "broadcast": Broadcast, "verify": Verify}[kind]
     server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=1024)
     write_ports_file(ports_file, *server.sockets[0].getsockname()[:2])
     await ended.wait()
@@ -164,7 +197,7 @@ async def serve(kind: str, ports_file: Path) -> None:
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="A floor to measure a server against.")
-    arguments.add_argument("kind", choices=("broadcast", "verify"))
+    arguments.add_argument("kind", choices=("connect", "broadcast", "verify"))
     arguments.add_argument("--ports-file", type=Path, required=True)
     options = arguments.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

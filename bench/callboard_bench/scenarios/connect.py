@@ -1,0 +1,262 @@
+"""Connections: how fast they come in, and what they cost while they do nothing.
+
+A first hundred connect before anything is counted, so that what a server loads once is not put
+down to the connections. Memory is the resident set of the server's processes, read once it stands
+still: kernel socket buffers are not part of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import click
+
+from callboard_bench.clients.connector import Arrivals, Come, Leave, Lost
+from callboard_bench.clients.link import HTTP_PATH, TRANSPORTS, Wire
+from callboard_bench.generator import Generator, Question, ask_all, counted, divided
+from callboard_bench.process import Meter, Use, rss_if_alive
+from callboard_bench.recording import STEP_SECONDS, Recorded
+from callboard_bench.rounds import SHARES, Metric, Round, Timeline, Watch, doubts, shares
+from callboard_bench.sampler import Sampler
+from callboard_bench.scenario import Floor, Scenario, count, generators, rate, switch
+from callboard_bench.scenarios.delivery import http_path, transport
+from callboard_bench.scenarios.parts import loaders, run_name
+from callboard_bench.targets.target import Target
+
+CONNECTIONS: Final = "connections_per_second"
+
+_FIRST: Final = 100
+_CONNECT_SECONDS: Final = 300.0
+_ANSWER_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 0.25
+_SETTLE_SECONDS: Final = 0.5
+_SETTLE_TIMES: Final = 10
+_MOST_HOLD_SECONDS: Final = 3600
+
+METRICS: Final = (
+    Metric(CONNECTIONS, "connections per second", 0, better="higher"),
+    Metric("p50_ms", "connect to subscribed p50, ms", 2, better="lower"),
+    Metric("p99_ms", "connect to subscribed p99, ms", 2, better="lower"),
+    Metric("cpu_us", "server CPU per connection, µs", 1, better="lower"),
+    Metric("cpu_user_us", "  of which user", 1, better="lower"),
+    Metric("cpu_system_us", "  of which system", 1, better="lower"),
+    Metric("bytes_per_connection", "server memory per idle connection, bytes", 0, better="lower"),
+    Metric("bytes_per_connection_held", "  after --hold", 0, better="lower"),
+    Metric("rss_before_mib", "server RSS before, MiB", 1, ratio=False),
+    Metric("rss_after_mib", "server RSS with all of them, MiB", 1, ratio=False),
+    Metric("rss_left_mib", "server RSS once they have left, MiB", 1, ratio=False),
+    Metric("connections", "connections counted", 0, ratio=False),
+    *SHARES[:2],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """``connections`` come, ``rate`` a second, and stay for ``hold`` seconds."""
+
+    connections: int = 9000
+    rate: float = math.inf
+    shared_channel: bool = False
+    no_subscribe: bool = False
+    hold: float = 0.0
+    transport: str = TRANSPORTS[0]
+    http_path: str = HTTP_PATH
+    generators: int = 1
+
+    def __post_init__(self) -> None:
+        if self.shared_channel and self.no_subscribe:
+            raise ValueError("--shared-channel and --no-subscribe contradict each other")
+
+    def setting(self) -> str:
+        pace = f"{self.rate:g} a second"
+        if math.isinf(self.rate):
+            pace = "as fast as they are let in (closed loop)"
+        channels = "a public channel each"
+        if self.shared_channel:
+            channels = "one public channel for all"
+        elif self.no_subscribe:
+            channels = "no channel"
+        held = f", held for {self.hold:g} s" if self.hold else ""
+        over = "" if self.transport == TRANSPORTS[0] else f" over {self.transport}"
+        return f"{self.connections:,} connections{over}, {channels}, {pace}{held}"
+
+    def open_files(self) -> int:
+        return self.connections
+
+    def channels(self) -> list[str]:
+        """Return the channel of each connection; empty where it subscribes to none."""
+        if self.no_subscribe:
+            return [""] * self.connections
+        name = run_name()
+        if self.shared_channel:
+            return [name] * self.connections
+        return [f"{name}-{number}" for number in range(self.connections)]
+
+
+async def run(target: Target, load: Load, watch: Watch) -> Round:
+    """Run one round."""
+    async with loaders(min(load.generators, load.connections)) as processes:
+        return await _Connecting(target, load, watch, processes).measured()
+
+
+class _Connecting:
+    """One round."""
+
+    def __init__(
+        self, target: Target, load: Load, watch: Watch, processes: Sequence[Generator]
+    ) -> None:
+        self._target = target
+        self._load = load
+        self._watch = watch
+        self._processes = processes
+
+    async def measured(self) -> Round:
+        """Let all connect, stay and leave."""
+        load, watch = self._load, self._watch
+        channels = load.channels()
+        first = min(_FIRST, load.connections // 10)
+        watch.phase("connecting the first", first)
+        await self._come(channels[:first], math.inf)
+        before = await self._settled_rss()
+        watch.phase("connecting", load.connections)
+        meter = Meter(self._target.pids, [process.pid for process in self._processes])
+        sampler = Sampler(self._target.pids, watch.sample)
+        try:
+            arrivals = await self._come(channels[first:], load.rate)
+        finally:
+            series = sampler.stop()
+        use = meter.end()
+        watch.phase("idle")
+        after = held = await self._settled_rss()
+        if load.hold:
+            await asyncio.sleep(load.hold)
+            held = await self._settled_rss()
+        lost = [reason for part in await self._ask(Lost()) for reason in part]
+        watch.phase("leaving")
+        await self._ask(Leave())
+        left = await self._settled_rss()
+        counted_ones = load.connections - first
+        memory = {
+            "bytes_per_connection": (after - before) / counted_ones,
+            "rss_before_mib": before / 2**20,
+            "rss_after_mib": after / 2**20,
+            "rss_left_mib": left / 2**20,
+        }
+        if load.hold:
+            memory["bytes_per_connection_held"] = (held - before) / counted_ones
+        recorded = arrivals.recorded
+        timeline = {CONNECTIONS: recorded.per_second(), "p99_ms": recorded.p99_ms(), **series}
+        return Round(
+            {**_values(arrivals, use, counted_ones), **memory},
+            _fault(lost),
+            doubts(use),
+            curves={"connect": recorded.latencies},
+            timeline=Timeline(STEP_SECONDS, timeline),
+        )
+
+    async def _come(self, channels: Sequence[str], rate: float) -> Arrivals:
+        questions, before = [], 0
+        for size in divided(len(channels), len(self._processes)):
+            wire = Wire.to(self._target, self._load.transport, self._load.http_path, before)
+            share = channels[before : before + size]
+            questions.append(Come(wire, share, rate / len(self._processes)))
+            before += size
+        arrivals = Arrivals(Recorded(), 0, 0)
+        asking = asyncio.ensure_future(ask_all(self._processes, questions, self._longest(rate)))
+        try:
+            while not asking.done():
+                self._watch.count(counted(self._processes).connected)
+                await asyncio.wait({asking}, timeout=_LOOK_SECONDS)
+        finally:
+            asking.cancel()
+        for part in await asking:
+            arrivals.merge(part)
+        return arrivals
+
+    def _longest(self, rate: float) -> float:
+        return _CONNECT_SECONDS + (0 if math.isinf(rate) else self._load.connections / rate)
+
+    async def _ask(self, question: Question) -> list[Any]:
+        return await ask_all(self._processes, [question] * len(self._processes), _ANSWER_SECONDS)
+
+    async def _settled_rss(self) -> float:
+        """Return the resident set in bytes, once it has stood still for a moment."""
+        if not self._target.pids:
+            return math.nan
+        last = self._rss()
+        for _ in range(_SETTLE_TIMES):
+            await asyncio.sleep(_SETTLE_SECONDS)
+            now = self._rss()
+            if now == last:
+                break
+            last = now
+        return last
+
+    def _rss(self) -> float:
+        return float(sum(rss_if_alive(pid) or 0 for pid in self._target.pids))
+
+
+def _values(arrivals: Arrivals, use: Use, number: int) -> dict[str, float]:
+    latencies = arrivals.recorded.latencies
+    took = max(arrivals.last_ns - arrivals.first_ns, 1) / 1e9
+    return {
+        CONNECTIONS: number / took,
+        "p50_ms": latencies.percentile(50) / 1000,
+        "p99_ms": latencies.percentile(99) / 1000,
+        "cpu_us": use.server.total * 1e6 / number,
+        "cpu_user_us": use.server.user * 1e6 / number,
+        "cpu_system_us": use.server.system * 1e6 / number,
+        "connections": float(number),
+        **shares(use),
+    }
+
+
+def _fault(lost: Sequence[str]) -> str | None:
+    if not lost:
+        return None
+    ((reason, _),) = Counter(lost).most_common(1)
+    return f"{len(lost):,} connections ended that were to stay: {reason}"
+
+
+def _hold() -> click.Option:
+    return click.Option(
+        ["--hold"],
+        type=click.FloatRange(min=0, max=_MOST_HOLD_SECONDS),
+        default=0.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Read memory again after so long.",
+    )
+
+
+SCENARIO: Final = Scenario(
+    name="connect",
+    about="""
+    Clients connect, subscribe to a channel of their own, stay, and leave. A client's time runs
+    from when it was due to its subscription_succeeded.
+
+    Memory is that of the server's processes, once it stands still; it needs to be local.
+    """,
+    load=Load,
+    options=(
+        count("--connections", 9000, "Connections.", least=2),
+        rate("--rate", "max", "Connections a second.", unbounded=True),
+        switch("--shared-channel", "Subscribe all to one channel."),
+        switch("--no-subscribe", "Subscribe to nothing."),
+        _hold(),
+        transport(),
+        http_path(),
+        generators(),
+    ),
+    metrics=lambda load: [
+        metric for metric in METRICS if load.hold or metric.key != "bytes_per_connection_held"
+    ],
+    run=run,
+    floors=(Floor(("-m", "callboard_bench.floor", "connect")),),
+    p99="p99_ms",
+)
