@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
 import re
 from typing import Final
@@ -176,7 +177,7 @@ class Proxy:
         return self._session.request(
             request.method,
             target(self._base, request),
-            data=body or None,
+            data=io.BytesIO(body) if body else None,
             headers=headers_of(request, "content-length", *besides),
             allow_redirects=False,
         )
@@ -256,6 +257,8 @@ class Proxy:
         return aiohttp.ClientSession(
             # A connection that is kept may be closed by the service just when it is used again.
             connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            # Cookies are between one client and the service.
+            cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
             auto_decompress=False,
             skip_auto_headers=AUTOMATIC_HEADERS,
