@@ -1,0 +1,97 @@
+"""Presence, client events, churn and all at once, tiny, against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from callboard_bench.errors import in_words
+from callboard_bench.generator import GeneratorFailed
+from callboard_bench.rounds import Unwatched
+from callboard_bench.scenarios import churn, client_events, presence
+from callboard_bench.targets.started import callboard, floor
+from callboard_bench.targets.target import Contender, Target
+
+SHORT: dict[str, Any] = {"seconds": 0.2, "warm_up": 0.05}
+LOADS: dict[str, Any] = {
+    "presence": (presence, presence.Load(2, 6, 50, **SHORT)),
+    "presence max": (presence, presence.Load(1, 8, math.inf, **SHORT)),
+    "client-events": (
+        client_events,
+        client_events.Load(4, 3, 5, False, 220, generators=2, **SHORT),
+    ),
+    "client-events max": (client_events, client_events.Load(2, 2, math.inf, True, 220, **SHORT)),
+    "churn": (churn, churn.Load(6, 8, 100, generators=2, **SHORT)),
+    "churn max": (churn, churn.Load(6, 8, math.inf, **SHORT)),
+}
+COUNTED = {"presence": "joins", "client-events": "deliveries", "churn": "changes"}
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    yield from opened(callboard())
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[Target]:
+    (arguments,) = (each.arguments for each in client_events.SCENARIO.floors)
+    yield from opened(floor(arguments))
+
+
+def opened(contender: Contender) -> Iterator[Target]:
+    opening = contender.open()
+    with asyncio.Runner() as runner:
+        yield runner.run(opening.__aenter__())
+        runner.run(opening.__aexit__(None, None, None))
+
+
+@pytest.mark.parametrize("name", LOADS)
+async def test_a_storm_finds_nothing_wrong_with_the_server(name: str, target: Target) -> None:
+    module, load = LOADS[name]
+    round_ = await module.run(target, load, Unwatched())
+
+    assert round_.fault_beyond() is None
+    assert round_.audit.expected > 0
+    assert round_.values[COUNTED[name.removesuffix(" max")]] > 0
+    assert {metric.key for metric in module.SCENARIO.metrics(load)} <= set(round_.values)
+    assert "p99_ms" in round_.timeline.series
+    assert round_.curves
+
+
+async def test_the_relay_has_the_same_load(relay: Target) -> None:
+    _, load = LOADS["client-events"]
+    round_ = await client_events.run(relay, load, Unwatched())
+
+    assert round_.fault_beyond() is None
+    assert round_.values["deliveries"] > 0
+
+
+async def test_a_storm_goes_over_another_transport_too(target: Target) -> None:
+    load = presence.Load(1, 6, 20, transport="xhr_polling", **SHORT)
+    round_ = await presence.run(target, load, Unwatched())
+
+    assert round_.fault_beyond() is None
+    assert round_.values["joins"] > 0
+
+
+def test_more_client_events_than_the_protocol_allows_must_be_asked_for() -> None:
+    with pytest.raises(ValueError, match="--over-limit"):
+        client_events.Load(1, 2, 11, over_limit=False, message_bytes=220)
+
+
+def test_a_client_event_needs_room_for_its_stamp() -> None:
+    with pytest.raises(ValueError, match="--message-bytes is at least"):
+        client_events.Load(1, 2, 5, over_limit=False, message_bytes=50)
+
+
+async def test_a_server_that_refuses_members_is_told_with_what_to_set(target: Target) -> None:
+    load = presence.Load(1, 101, 20, **SHORT)
+
+    with pytest.raises(GeneratorFailed) as raised:
+        await presence.run(target, load, Unwatched())
+    assert "100" in str(raised.value)
+    assert "max_presence_members" in in_words(raised.value)
