@@ -71,14 +71,22 @@ def run_options(rounds: int = 3, *, p99: bool = False, audited: bool = False) ->
         Flag(["--json"], is_flag=True, help="Print JSON instead of a table."),
         Flag(
             ["--html"],
-            type=click.Path(path_type=Path, dir_okay=False),
+            type=click.Path(path_type=Path, dir_okay=False, writable=True),
             metavar="PATH",
+            callback=_writable,
             help="Write a page with curves and timelines as well.",
         ),
         Flag(["--quiet"], is_flag=True, help="Show nothing while it runs."),
         _limit(MAX_P99, "MS", "Exit with 1 if the 99th percentile is above this.", known=p99),
         _limit(MAX_LOSS, "PERCENT", "Allow so much loss; exit with 1 beyond it.", known=audited),
     ]
+
+
+def _writable(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    # Told now, for a run may take an hour.
+    if path is not None and not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(path.parent)!r} to write it to.")
+    return path
 
 
 def _limit(flag: str, metavar: str, meaning: str, *, known: bool) -> click.Option:
