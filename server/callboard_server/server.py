@@ -281,20 +281,23 @@ class Server:
         self._api.rate.forget()
         self.webhooks.forget()
 
-    async def stop(self, drain_seconds: float | None = None) -> None:
+    async def stop(
+        self, drain_seconds: float | None = None, *, patience_seconds: float | None = None
+    ) -> None:
         """Take no more clients, finish requests, send clients away, and clean up.
 
         ``drain_seconds`` (default: the setting) spreads the closes over that time with 4200,
         so that clients go over to another node one after the other; with 0 all are closed at
         once with 4100, which stock pusher-js answers by coming back in a second. Takes 9
-        seconds at most beyond the drain, and 5 for each extension. Calls after the first wait
-        for the first.
+        seconds at most beyond the drain, and 5 for each extension. ``patience_seconds`` is for
+        who waits neither for requests nor for clients so long. Calls after the first wait for
+        the first.
         """
         if self._stopped is None:
-            self._stopped = asyncio.ensure_future(self._stop(drain_seconds))
+            self._stopped = asyncio.ensure_future(self._stop(drain_seconds, patience_seconds))
         await asyncio.shield(self._stopped)
 
-    async def _stop(self, drain_seconds: float | None) -> None:
+    async def _stop(self, drain_seconds: float | None, patience_seconds: float | None) -> None:
         seconds = self.settings.drain_seconds if drain_seconds is None else drain_seconds
         # Why a start failed is not to be looked for behind an end that nobody asked for.
         level = logging.INFO if self._started else logging.DEBUG
@@ -314,7 +317,7 @@ class Server:
             await self._drain(seconds)
         for connection in self._front.connections:
             connection.finish()
-        await self._front.connections.wait_empty(REQUESTS_SECONDS)
+        await self._front.connections.wait_empty(_at_most(REQUESTS_SECONDS, patience_seconds))
         for connection in self._front.connections:
             connection.abort()
         refusal = refusals.OVER_CAPACITY if seconds <= 0 else refusals.RECONNECT
@@ -322,7 +325,7 @@ class Server:
         for client in list(self.hub.connections.values()):
             client.end(refusal)
         self._fallback.farewell()
-        await self.hub.transient.wait_empty(FAREWELL_SECONDS)
+        await self.hub.transient.wait_empty(_at_most(FAREWELL_SECONDS, patience_seconds))
         for transport in self.hub.transient:
             transport.abort()
         await self._extensions.stop()
@@ -349,6 +352,10 @@ class Server:
     def _sweep(self) -> None:
         self._sweep_handle = self._loop.call_later(TICK_SECONDS, self._sweep)
         self.deadlines.advance(self._loop.time())
+
+
+def _at_most(seconds: float, patience_seconds: float | None) -> float:
+    return seconds if patience_seconds is None else min(seconds, patience_seconds)
 
 
 def _tune(listener: socket.socket) -> None:
