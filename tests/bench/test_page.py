@@ -262,6 +262,14 @@ def test_a_round_that_timed_nothing_is_left_out_of_the_curve() -> None:
     assert len(lines(figure)) == 1
 
 
+def test_the_reference_is_grey_and_a_target_alone_is_not() -> None:
+    def colours(*targets: str) -> set[str]:
+        return {line["class"].split()[0] for line in lines(page([document(targets)]))}
+
+    assert colours("floor", "callboard") == {"target-0", "target-1"}
+    assert colours("callboard") == {"target-1"}
+
+
 def test_a_gap_in_a_series_is_a_gap_in_its_line() -> None:
     one = document(("a",), rounds=1)
     series = [None, 5.0, None, 4.0, 3.0]
@@ -292,16 +300,17 @@ def test_every_drawing_says_in_words_what_is_to_be_seen() -> None:
 
 
 def test_each_nine_takes_as_much_room_as_the_last() -> None:
-    scale = Nines.of([10_000])
-    places = [scale.place(percent, 10_000) for percent in (0, 90, 99, 99.9, 99.99)]
+    scale = Nines.of([5_000])
+    places = [scale.place(percent, 5_000) for percent in (0, 90, 99, 99.9, 99.99)]
     assert places == pytest.approx([0, 25, 50, 75, 100])
     assert [tick.label for tick in scale.ticks()] == ["0", "50", "90", "99", "99.9", "99.99"]
 
 
-def test_a_maximum_is_where_the_last_of_so_many_has_its_share() -> None:
-    scale = Nines.of([100, 10_000])
-    assert scale.place(100, 100) == pytest.approx(50)
-    assert scale.place(100, 10_000) == pytest.approx(100)
+def test_a_maximum_is_in_the_middle_of_the_share_of_the_last_of_so_many() -> None:
+    scale = Nines.of([50, 5_000])
+    assert scale.place(100, 50) == pytest.approx(50)
+    assert scale.place(98, 50) < scale.place(100, 50)
+    assert scale.place(100, 5_000) == pytest.approx(100)
 
 
 @pytest.mark.parametrize("values", [[400, 5_300], [1], [999, 1_001], [3, 8_000_000], [0, 50], [2]])

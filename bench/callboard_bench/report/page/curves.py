@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from callboard_bench.report.page.markup import Markup, element
 from callboard_bench.report.page.numbers import microseconds
-from callboard_bench.report.page.plot import Line, Plot, Point
+from callboard_bench.report.page.plot import Line, Plot, Point, colour
 from callboard_bench.report.page.scales import Logarithmic, Nines, Tick
 
 #: Those that a table has, as far as the document has them.
@@ -63,7 +63,7 @@ def _figure(name: str, found: Mapping[str, Sequence[_Curve]], targets: Sequence[
             for percent, value in sorted(curve.points.items())
             for written in (microseconds(value),)
         ]
-        return Line(target, targets.index(target), number, points, faint=number is not None)
+        return Line(target, colour(target, targets), number, points, faint=number is not None)
 
     plot = Plot(
         f"{name.replace('_', ' ')} by percentile",

@@ -32,8 +32,8 @@ class Line:
     """One target's line of one round, or of the rounds' median; None is a gap."""
 
     name: str
-    #: The target's place among all, which gives it its colour.
-    place: int
+    #: The class that gives it the target's colour.
+    colour: str
     #: From 1 on; None for the median.
     round: int | None
     points: Sequence[Point | None]
@@ -91,18 +91,19 @@ class Plot:
         )
 
 
-def colour(place: int) -> str:
-    """Return the class that gives the target at this place its colour and dashes."""
+def colour(target: str, targets: Sequence[str]) -> str:
+    """Return the class that gives a target its colour; the one that others are held to is grey."""
+    place = targets.index(target) if len(targets) > 1 else 1
     return f"target-{place % 8}"
 
 
-def legend(names: Sequence[str]) -> Markup:
+def legend(targets: Sequence[str]) -> Markup:
     """Return which colour is whose."""
     return element(
         "ul",
         (
-            element("li", element("span", class_=f"key {colour(place)}"), name)
-            for place, name in enumerate(names)
+            element("li", element("span", class_=f"key {colour(target, targets)}"), target)
+            for target in targets
         ),
         class_="legend",
     )
@@ -125,7 +126,7 @@ def _path(line: Line) -> Markup:
     return element(
         "path",
         d=" ".join(_strokes(line.points)),
-        class_=f"{colour(line.place)}{' faint' if line.faint else ''}",
+        class_=f"{line.colour}{' faint' if line.faint else ''}",
         data_name=line.name,
         data_round=line.round,
         data_points=None if line.faint else orjson.dumps(points).decode(),

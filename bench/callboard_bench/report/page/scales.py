@@ -23,8 +23,8 @@ class Tick(NamedTuple):
 class Nines:
     """Percentiles by how many nines they have, which shows the tail as large as the bulk.
 
-    90 % is at 1, 99 % at 2. The maximum of so many values is where the last of them has its share:
-    at the logarithm of their number.
+    90 % is at 1, 99 % at 2. The maximum of so many values is in the middle of the share that the
+    last of them has: at the logarithm of twice their number.
     """
 
     most: float
@@ -50,7 +50,7 @@ class Nines:
 
 
 def _last(count: int) -> float:
-    return math.log10(max(count, 1))
+    return math.log10(2 * max(count, 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ def medians(document: Mapping[str, Any]) -> Markup:
             metric["title"],
             element("small", better) if better else None,
             scope="row",
+            # As in the table for the terminal, a part of the line above stands further in.
+            class_="part" if metric["title"].startswith(" ") else None,
         )
         rows.append(element("tr", title, cells))
     caption = "median, and below it the lowest and highest of the rounds"

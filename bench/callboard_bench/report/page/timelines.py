@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from callboard_bench.report.page.markup import Markup, element
 from callboard_bench.report.page.numbers import short
-from callboard_bench.report.page.plot import Line, Plot, Point
+from callboard_bench.report.page.plot import Line, Plot, Point, colour
 from callboard_bench.report.page.scales import Linear, Tick
 
 #: Series as they are written by units, which their names end with.
@@ -56,7 +56,7 @@ def _figure(key: str, found: _Series, step: float, targets: Sequence[str]) -> Ma
             )
             for place, value in enumerate(series)
         ]
-        return Line(target, targets.index(target), number, points)
+        return Line(target, colour(target, targets), number, points)
 
     plot = Plot(
         f"{title}, {unit}" if unit else title,
