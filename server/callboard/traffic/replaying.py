@@ -6,9 +6,10 @@
    service is given the time it needs.
 2. What does not come in ``patience_seconds`` is given up, and no event of its name is waited for
    again; it may still come. Each wait is bounded, and so is the replay.
-3. An unsubscription has no answer; a ping behind it has.
+3. An unsubscription has no answer, and who leaves may miss what is on its way; a ping has an
+   answer, and all that came before it has come then.
 4. Signatures are made anew with the service's secret, and socket ids are mapped (:mod:`renewal`).
-5. In the end, connections that are left are asked once more, so that all has come that will.
+5. A connection that is left open is asked so too in the end.
 
 Clients of the HTTP fallback come by WebSocket: what they say and hear is the same.
 """
@@ -267,7 +268,9 @@ class _Replaying:
             if connection.ended != record.code:
                 found = "left open" if connection.ended is None else str(connection.ended)
                 self._differs(f"{record.code} before, now {found}", number)
-        elif connection.left_by_service:
+        else:
+            await self._settle(connection)
+        if record.by != "server" and connection.left_by_service:
             self._differs(f"by the client before, now {connection.ended}", number)
         del self._connections[number]
         # Codes of the protocol are the server's; a client that vanished leaves in order now.

@@ -1,0 +1,66 @@
+"""A server to record, and the SDKs that meet it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import connect
+
+from callboard_server.background import BackgroundServer
+from callboard_server.settings import AppSettings, Settings
+from interop.conftest import backend, node, node_program
+from support.pusher_client import Client
+from support.recording_proxy import RecordingProxy
+
+__all__ = ["backend", "node", "node_program"]
+
+#: The app that is recorded; the official Python library takes digits only for an id.
+APP = AppSettings(id="101", key="interop-key", secret="interop-secret", client_events=True)
+#: The app that recordings are played into: nothing of it is the other's.
+OTHER = AppSettings(id="202", key="other-key", secret="other-secret", client_events=True)
+
+#: Connects a client of the app to a port: ``with client(port) as alice:``.
+Connect = Callable[[int], AbstractContextManager[Client]]
+Record = Callable[..., RecordingProxy]
+
+
+@contextmanager
+def client(port: int, app: AppSettings = APP) -> Iterator[Client]:
+    with connect(f"ws://127.0.0.1:{port}/app/{app.key}?protocol=7", proxy=None) as socket:
+        yield Client(socket, app)
+
+
+def url(port: int, app: AppSettings = OTHER) -> str:
+    return f"http://{app.key}:{app.secret}@127.0.0.1:{port}/apps/{app.id}"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "traffic.jsonl"
+
+
+@pytest.fixture(scope="module")
+def recorded_server() -> Iterator[BackgroundServer]:
+    with BackgroundServer(Settings(port=0, apps=(APP,))) as server:
+        yield server
+
+
+@pytest.fixture
+def record(recorded_server: BackgroundServer, path: Path) -> Record:
+    """Stand before the server: ``with record() as proxy:``."""
+
+    def record(**options: Any) -> RecordingProxy:
+        return RecordingProxy(recorded_server.port, path, **options)
+
+    return record
+
+
+@pytest.fixture
+def fresh_server() -> Iterator[BackgroundServer]:
+    """A server that nobody has been to."""
+    with BackgroundServer(Settings(port=0, apps=(OTHER,))) as server:
+        yield server
