@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -65,6 +66,11 @@ async def answers(app: App, where: Address) -> None:
             head = await _ask(where, api.get(app, where.host, where.port, "channels", {}))
     except TimeoutError:
         raise Unreachable(f"{url} did not answer within {_ANSWER_SECONDS:g} s") from None
+    except ssl.SSLCertVerificationError as error:
+        raise Unreachable(
+            f"the certificate of {url} is not valid: {error.verify_message}; name its authority "
+            "in SSL_CERT_FILE, or take any certificate of this machine with --insecure"
+        ) from None
     except OSError as error:
         raise Unreachable(
             f"{url} cannot be reached: {error}; start the server first, or let the bench do it "

@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from callboard_bench.process import members_of
 
 _STOP_SECONDS: Final = 12.0
 _POLL_SECONDS: Final = 0.01
+_KILL_TRIES: Final = 100
 _SAID_CHARACTERS: Final = 800
 
 
@@ -71,8 +73,16 @@ class ServerProcess:
                     return
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
+            self._kill()
+
+    def _kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        # Of its group nobody else can be waited for, and the next round wants the port.
+        for _ in range(_KILL_TRIES):
+            if not members_of(self.pid):
+                return
+            time.sleep(_POLL_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         try:
