@@ -1,4 +1,4 @@
-"""Presence, client events, churn and all at once, tiny, against a real server."""
+"""Presence, client events, churn, and all at once, tiny, against a real server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from callboard_bench.errors import in_words
 from callboard_bench.generator import GeneratorFailed
 from callboard_bench.rounds import Unwatched
-from callboard_bench.scenarios import churn, client_events, presence
+from callboard_bench.scenarios import churn, client_events, mixed, presence
 from callboard_bench.targets.started import callboard, floor
 from callboard_bench.targets.target import Contender, Target
 
@@ -27,8 +27,14 @@ LOADS: dict[str, Any] = {
     "client-events max": (client_events, client_events.Load(2, 2, math.inf, True, 220, **SHORT)),
     "churn": (churn, churn.Load(6, 8, 100, generators=2, **SHORT)),
     "churn max": (churn, churn.Load(6, 8, math.inf, **SHORT)),
+    "mixed": (mixed, mixed.Load("chat", 4, 4, 20, 8, 20, 4, **SHORT)),
 }
-COUNTED = {"presence": "joins", "client-events": "deliveries", "churn": "changes"}
+COUNTED = {
+    "presence": "joins",
+    "client-events": "deliveries",
+    "churn": "changes",
+    "mixed": "triggers_per_second",
+}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +82,42 @@ async def test_a_storm_goes_over_another_transport_too(target: Target) -> None:
 
     assert round_.fault_beyond() is None
     assert round_.values["joins"] > 0
+
+
+def test_a_profile_says_what_is_not_given() -> None:
+    load = mixed.Load("dashboard", fanout=7, channels=0)
+
+    assert load.sizes == {"fanout": 7, "triggers": 100, "churn": 100}
+    assert load.connections == 107
+    assert "7 fan-out" in load.setting()
+
+
+def test_the_table_has_the_lines_of_the_parts_that_there_are() -> None:
+    load = mixed.Load("chat", channels=0, client_events=0, presence=0, churn=0)
+    keys = [metric.key for metric in mixed.metrics(load)]
+
+    assert keys[:4] == [
+        "fanout_per_second",
+        "fanout_p99_ms",
+        "triggers_per_second",
+        "triggers_p99_ms",
+    ]
+    assert not any(key.startswith(("churn", "presence")) for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"presence": 19}, "--presence is 0, or at least 20"),
+        ({"client_events": 4, "generators": 2}, "--client-events is 0, or at least 4 for each"),
+        (dict.fromkeys(mixed.KINDS, 0), "nobody does anything"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused_by_their_flag(
+    given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        mixed.Load(**given)
 
 
 def test_more_client_events_than_the_protocol_allows_must_be_asked_for() -> None:

@@ -90,6 +90,11 @@ class Publisher:
         for lane in self._lanes:
             await lane.open()
 
+    def close(self) -> None:
+        """Close the connections."""
+        for lane in self._lanes:
+            lane.close()
+
     async def publish(self, rate: float, seconds: float) -> Published:
         """Publish for a while, ``rate`` messages a second or ``math.inf``.
 
@@ -144,6 +149,10 @@ class Lane:
     async def open(self) -> None:
         """Connect."""
         self._connection = await KeepAlive.to(self._publisher.order.address)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
     async def publish(self, due: Due) -> None:
         """Publish until the end of the schedule, or of its time."""

@@ -77,12 +77,12 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     """Run one round."""
     prefix = run_name()
     watch.phase("connecting", load.connections)
-    specs = _specs(target, load, prefix)
+    specs = specs_of(target, load, prefix)
     async with loaders(len(specs)) as processes:
         length = Length(load.warm_up, load.seconds)
         done = await measured(target, processes, specs, length, watch, _ADVICE)
         watch.phase("asking who is where")
-        wrong, tally = await _afterwards(target, processes, prefix)
+        wrong, tally = await afterwards(target, processes, prefix)
         rss_after = _resident_mib(target.pids)
     recorded = done.findings[0].times.get(SUBSCRIBE, Recorded())
     answered = done.counts.answered
@@ -100,7 +100,7 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     return result
 
 
-async def _afterwards(
+async def afterwards(
     target: Target, processes: Sequence[Generator], prefix: str
 ) -> tuple[list[str], Tally]:
     """Return what is wrong in the server's list of channels, and the audit of what it delivers."""
@@ -114,15 +114,16 @@ async def _afterwards(
     return wrong, tally
 
 
-def _specs(target: Target, load: Load, prefix: str) -> list[list[Spec]]:
+def specs_of(target: Target, load: Load, prefix: str, before: int = 0) -> list[list[Spec]]:
+    """Divide the clients among the generators; ``before`` are connections of other parts."""
     specs: list[list[Spec]] = []
-    before = 0
+    first = 0
     for share in divided(load.connections, min(load.generators, load.connections)):
-        wire = Wire.to(target, load.transport, load.http_path, before)
+        wire = Wire.to(target, load.transport, load.http_path, before + first)
         rate_here = load.rate * share / load.connections
-        spec = ChurnSpec(wire, target.app, prefix, load.channels, share, before, rate_here)
+        spec = ChurnSpec(wire, target.app, prefix, load.channels, share, first, rate_here)
         specs.append([spec])
-        before += share
+        first += share
     return specs
 
 

@@ -57,7 +57,8 @@ _KEPT_UP: Final = 0.98
 #: Below this a closed loop was waiting for something else than the server.
 _SATURATED_SHARE: Final = 0.9
 
-_ADVICE: Final = (
+#: What to set where the server refuses something.
+ADVICE: Final = (
     "see that the app relays client events and how many a second (Callboard: client_events and "
     "max_client_events_per_second; soketi: SOKETI_DEFAULT_APP_ENABLE_CLIENT_MESSAGES and "
     "SOKETI_DEFAULT_APP_MAX_CLIENT_EVENTS_PER_SEC; Reverb: accept_client_events_from), "
@@ -118,7 +119,7 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     specs = specs_of(target, load)
     async with loaders(len(specs)) as processes:
         length = Length(load.warm_up, load.seconds)
-        done = await measured(target, processes, specs, length, watch, _ADVICE)
+        done = await measured(target, processes, specs, length, watch, ADVICE)
     recorded = done.findings[0].times.get(LATENCY, Recorded())
     received = done.counts.received
     values = {
@@ -143,12 +144,11 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     return result
 
 
-def specs_of(target: Target, load: Load) -> list[list[Spec]]:
-    """Divide the groups among the generators."""
+def specs_of(target: Target, load: Load, before: int = 0) -> list[list[Spec]]:
+    """Divide the groups among the generators; ``before`` are connections of other parts."""
     prefix = f"private-{run_name()}"
     names = iter(f"{prefix}-{number}" for number in range(load.groups))
     specs: list[list[Spec]] = []
-    before = 0
     for share in divided(load.groups, min(load.generators, load.groups)):
         wire = Wire.to(target, load.transport, load.http_path, before)
         channels = [next(names) for _ in range(share)]

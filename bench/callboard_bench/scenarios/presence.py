@@ -1,8 +1,8 @@
 """A storm of joins and leaves on presence channels: every member hears of every other one.
 
 Half of the members stay. In a turn one of the others leaves and another comes back, and all who
-are there are told of both. A join is timed twice, from the moment at which it was due: until its own roster
-has come, and until the last of the others has heard of it.
+are there are told of both. A join is timed twice, from the moment at which it was due: until its
+own roster has come, and until the last of the others has heard of it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ METRICS: Final = (
     *SHARES[:2],
 )
 
-_ADVICE: Final = (
+#: What to set where the server refuses something.
+ADVICE: Final = (
     "if a channel may have fewer members, ask for that with --members, or raise the limit "
     "(Callboard: max_presence_members of the app; soketi: SOKETI_PRESENCE_MAX_MEMBERS)"
 )
@@ -73,21 +74,11 @@ class Load:
 
 async def run(target: Target, load: Load, watch: Watch) -> Round:
     """Run one round."""
-    prefix = f"presence-{run_name()}"
-    shares = divided(load.channels, min(load.generators, load.channels))
-    names = iter(f"{prefix}-{number}" for number in range(load.channels))
-    specs: list[list[Spec]] = []
-    before = 0
-    for share in shares:
-        wire = Wire.to(target, load.transport, load.http_path, before)
-        channels = [next(names) for _ in range(share)]
-        rate_here = load.rate * share / load.channels
-        specs.append([PresenceSpec(wire, target.app, channels, load.members, rate_here)])
-        before += share * load.members
+    specs = specs_of(target, load)
     watch.phase("joining", load.open_files())
     async with loaders(len(specs)) as processes:
         length = Length(load.warm_up, load.seconds)
-        done = await measured(target, processes, specs, length, watch, _ADVICE)
+        done = await measured(target, processes, specs, length, watch, ADVICE)
     (found,) = done.findings
     joins = found.times.get(JOIN, Recorded())
     seen = found.times.get(SEEN, Recorded())
@@ -102,6 +93,21 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     result = as_round(done, values)
     result.timeline = done.timeline(seen)
     return result
+
+
+def specs_of(target: Target, load: Load, before: int = 0) -> list[list[Spec]]:
+    """Divide the channels among the generators; ``before`` are connections of other parts."""
+    prefix = f"presence-{run_name()}"
+    shares = divided(load.channels, min(load.generators, load.channels))
+    names = iter(f"{prefix}-{number}" for number in range(load.channels))
+    specs: list[list[Spec]] = []
+    for share in shares:
+        wire = Wire.to(target, load.transport, load.http_path, before)
+        channels = [next(names) for _ in range(share)]
+        rate_here = load.rate * share / load.channels
+        specs.append([PresenceSpec(wire, target.app, channels, load.members, rate_here)])
+        before += share * load.members
+    return specs
 
 
 SCENARIO: Final = Scenario(
