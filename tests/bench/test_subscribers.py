@@ -213,3 +213,16 @@ async def test_a_stream_answers_heartbeats_and_a_poll_does_not(service: FaultySe
     await service.until(lambda: streaming.said == [{"event": "heartbeat"}])
 
     assert polling.said == []
+
+
+@pytest.mark.parametrize("transport", [XHR_STREAMING, XHR_POLLING])
+async def test_a_server_without_the_fallback_is_told_with_the_path_that_was_asked_for(
+    service: FaultyService, transport: str
+) -> None:
+    wire = Wire.to(service.target, transport, http_path="/elsewhere")
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await Subscribers(wire, 1, memoryview(bytearray(32)).cast("Q")).subscribe([CHANNEL])
+    (refused,) = raised.value.exceptions
+    assert str(refused).startswith("/elsewhere/app/key/")
+    assert "was answered with 404 b'404: Not Found': it may not speak" in str(refused)

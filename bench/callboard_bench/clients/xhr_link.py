@@ -172,6 +172,15 @@ class _XhrLink:
         elif whole:
             self.end("the server ended the stream before it was full")
 
+    def refuse(self, status: int, body: bytes) -> None:
+        """Tell the listener what a receive was answered with."""
+        advice = ""
+        if status == 404:
+            advice = (
+                ": it may not speak this transport, or have it elsewhere, which --http-path says"
+            )
+        self.end(f"{self._base} was answered with {status} {body[:200]!r}{advice}")
+
     def end(self, reason: str) -> None:
         """Tell the listener that it is over."""
         listener, self._listener = self._listener, None
@@ -304,4 +313,4 @@ class _Receive(asyncio.Protocol):
         assert self._head is not None
         self._line += body
         if whole and self._link is not None:
-            self._link.end(f"a receive was answered with {self._head.status} {self._line[:200]!r}")
+            self._link.refuse(self._head.status, self._line)

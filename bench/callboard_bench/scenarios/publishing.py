@@ -87,7 +87,7 @@ class Window:
     use: Use
     published: Published
     delivered: int
-    #: From the first publish to the last delivery.
+    #: From the first publish to the last delivery, or to the end of the schedule if that is later.
     seconds: float
     lag: Latencies
     recorded: Recorded
@@ -186,7 +186,7 @@ class Stage:
         for part in await self._ask(Collect(), _ANSWER_SECONDS):
             recorded.merge(part)
         delivered, self._received, self._published = received - self._received, received, published
-        took = max(last_ns - start_ns, 1) / 1e9
+        took = max((last_ns - start_ns) / 1e9, seconds)
         return Window(use, published, delivered, took, lag, recorded, series)
 
     async def audit(self) -> Tally:
