@@ -25,6 +25,10 @@ TINY = {
     "presence": ["--members", "4"],
     "client-events": ["--groups", "2"],
     "churn": ["--connections", "4", "--channels", "8", "--rate", "50"],
+    "mixed": [
+        *("--fanout", "2", "--channels", "2", "--triggers", "5"),
+        *("--client-events", "4", "--presence", "20", "--churn", "2"),
+    ],
 }
 BRIEF = ["--seconds", "0.3", "--warm-up", "0.1"]
 
