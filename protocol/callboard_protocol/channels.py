@@ -69,11 +69,19 @@ KINDS: Final = (
 )
 
 
-@lru_cache(maxsize=4096)
+_LONGEST_PREFIX: Final = max(len(kind.prefix) for kind in KINDS)
+
+
 def kind_of(name: str) -> ChannelKind:
     """Return the kind that the start of ``name`` says; ``PUBLIC`` when no prefix fits."""
+    # Also asked about names that are yet to be refused, which may be long and must not be kept.
+    return _kind_of(name[:_LONGEST_PREFIX])
+
+
+@lru_cache(maxsize=4096)
+def _kind_of(start: str) -> ChannelKind:
     for kind in KINDS:
-        if name.startswith(kind.prefix):
+        if start.startswith(kind.prefix):
             return kind
     return PUBLIC
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -167,3 +168,14 @@ def test_a_socket_id_is_not_endless() -> None:
 )
 def test_json_types_are_named_as_the_sender_knows_them(value: object, name: str) -> None:
     assert json_type(value) == name
+
+
+def test_long_names_are_not_kept_in_memory() -> None:
+    """Anybody may ask to subscribe to them."""
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            assert kind_of(f"private-{number}" + "x" * 100_000) is PRIVATE
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
