@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from callboard_server.admission import Apps
@@ -12,6 +12,7 @@ from callboard_server.client_info import TrustedProxies
 from callboard_server.deadlines import Deadlines
 from callboard_server.extensions.hosting import Extensions
 from callboard_server.front.exchange import Attend
+from callboard_server.front.known_heads import KnownHeads
 from callboard_server.front.request import Encoder, Request, Response
 from callboard_server.hub import Hub
 from callboard_server.roster import Roster
@@ -67,6 +68,8 @@ class FrontContext:
     path_prefix: bytes
     #: What may stand between a socket and its connection, or refuse a WebSocket.
     interference: FrontInterference | None = None
+    #: What requests begin with again and again.
+    known_heads: KnownHeads = field(default_factory=KnownHeads)
     #: Set when the server ends: finish what was begun, keep nothing alive.
     closing: bool = False
 

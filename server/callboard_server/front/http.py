@@ -95,7 +95,9 @@ class HTTPConnection(asyncio.Protocol):
     def __init__(self, context: FrontContext) -> None:
         self._context = context
         self._reader = RequestReader(
-            context.settings.max_request_body_bytes, context.max_page_body_bytes
+            context.settings.max_request_body_bytes,
+            context.max_page_body_bytes,
+            context.known_heads,
         )
         # A new connection owes a request, a kept-alive one need not send another.
         self._phase = _READING
@@ -198,12 +200,15 @@ class HTTPConnection(asyncio.Protocol):
             except Exception:
                 logger.exception("a request failed")
                 answer = self._open_to_pages(request, _FAILED)
-            if isinstance(answer, asyncio.Task):
+            if isinstance(answer, Response):
+                self._respond(request, answer)
+            elif isinstance(answer, asyncio.Task):
                 self._answer = answer
                 self._transport.pause_reading()
                 answer.add_done_callback(partial(self._answered, request))
                 return
-            self._answer_with(request, answer)
+            else:
+                self._begin_exchange(request, answer)
         if self._phase is not _READING:
             return
         if self._write_paused:
@@ -247,14 +252,12 @@ class HTTPConnection(asyncio.Protocol):
             logger.error("a request failed", exc_info=error)
             self._respond(request, self._open_to_pages(request, _FAILED))
         else:
-            self._answer_with(request, task.result())
+            answer = task.result()
+            if isinstance(answer, Response):
+                self._respond(request, answer)
+            else:
+                self._begin_exchange(request, answer)
         self._resume()
-
-    def _answer_with(self, request: Request, answer: Response | Attend) -> None:
-        if isinstance(answer, Response):
-            self._respond(request, answer)
-        else:
-            self._begin_exchange(request, answer)
 
     def _respond(self, request: Request, response: Response) -> None:
         close = self.closes_behind(request)

@@ -5,7 +5,8 @@ with an upgrade to a WebSocket or with a refusal, both of which come behind thos
 
 A reader is created for every connection and fed for every request, so its callbacks do only
 what must be done for each of them; what matters only for a request that is not whole yet
-(:meth:`RequestReader.check_rest`) is looked at only then.
+(:meth:`RequestReader.check_rest`) is looked at only then. A request whose headers are known
+(:mod:`known_heads`) does not reach the parser at all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 
 import httptools
 
+from callboard_server.front.known_heads import KnownHeads
 from callboard_server.front.request import (
     MAX_HEAD_BYTES,
     MAX_HEADERS,
@@ -34,10 +36,12 @@ class RequestReader:
     """Reads the requests of one connection."""
 
     __slots__ = (
+        "_between",
         "_body",
         "_body_bytes",
         "_head_bytes",
         "_headers",
+        "_known",
         "_larger",
         "_max_body_bytes",
         "_parser",
@@ -56,11 +60,17 @@ class RequestReader:
     _rest_checked: bool
 
     def __init__(
-        self, max_body_bytes: int, larger: Callable[[bytes], int] = lambda target: 0
+        self,
+        max_body_bytes: int,
+        larger: Callable[[bytes], int] = lambda target: 0,
+        known: KnownHeads | None = None,
     ) -> None:
         """``larger`` says of a target that its bodies may have more bytes."""
         self._max_body_bytes = max_body_bytes
         self._larger = larger
+        self._known = KnownHeads() if known is None else known
+        #: Whether every read so far was one whole request, so that the next begins another.
+        self._between = True
         self.requests: deque[Request] = deque()
         #: The request that asks for a WebSocket, and the bytes that follow it.
         self.upgrade: tuple[Request, bytes] | None = None
@@ -99,6 +109,20 @@ class RequestReader:
             request, behind = self.upgrade
             self.upgrade = (request, behind + data)
             return
+        if self._between:
+            request_known = self._known.read(data)
+            if request_known is not None and len(request_known.body) <= self._max_body_bytes:
+                self.requests.append(request_known)
+                return
+            waiting = len(self.requests)
+            self._parse(data)
+            self._between = len(self.requests) == waiting + 1 and self._known.learn(
+                data, self.requests[-1]
+            )
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         self._unseen_bytes += len(data)
         pieces: list[bytes | memoryview] = [data]
         while pieces:
