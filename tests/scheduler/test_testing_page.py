@@ -1,4 +1,4 @@
-"""docs/testing.md: its tests run as they stand, and its tables name what there is."""
+"""docs/testing-tasks.md: its tests run as they stand, and its tables name what there is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from callboard_scheduler.testing import BEGINNING, VirtualScheduler
 
-PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "testing-tasks.md").read_text("utf-8")
 
 
 def test_its_tests_pass(pytester: pytest.Pytester) -> None:
