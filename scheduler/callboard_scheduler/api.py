@@ -97,9 +97,10 @@ class Routes:
 
         Asked about every trigger, so no costs next to nothing.
         """
-        now_ms = self._now_ms()
+        if not publishing.may_be_scheduled(body):
+            return None
         try:
-            events = publishing.scheduled_events(body, self._limits, now_ms)
+            events = publishing.scheduled_events(body, self._limits, self._now_ms())
         except (BadField, BadRequest) as error:
             return answers.refused(error)
         return None if events is None else answers.answered(self._publish_later(events))

@@ -7,12 +7,13 @@ parameters, the broker. Only the routes know what a call means; texts and limits
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+import msgspec
 import orjson
 
 from callboard_protocol import messages, refusals, rest, rest_signature
@@ -34,8 +35,7 @@ _ACCEPTED: Final = Response(202)
 _API: Final = Source.API
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct, gc=False):
     """A request that has been verified: whose it is and what it says."""
 
     app: AppSettings
@@ -51,8 +51,7 @@ class Call:
 Handler = Callable[[Call], Awaitable[Response]]
 
 
-@dataclass(slots=True)
-class _Route:
+class _Route(msgspec.Struct, frozen=True):
     """Where a path leads, whether or not the app exists."""
 
     app_id: str
@@ -97,17 +96,17 @@ class Api:
             ("POST", ("users", None, "terminate_connections"), self._post_terminate),
         )
 
-    async def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
         """Answer a request whose path begins with ``/apps/`` or ``/users/``."""
         path, _, query = request.target.partition(b"?")
         if path.startswith(b"/users/"):
-            return await self._handle_without_app_id(request, path, query)
+            return self._handle_without_app_id(request, path, query)
         route = self._route(request.method, path)
         app = self._apps.by_id(route.app_id)
         if app is None:
-            return text(404, f"Unknown app_id: {route.app_id[:100]!r}")
+            return _refuse(text(404, f"Unknown app_id: {route.app_id[:100]!r}"))
         signed = SignedRequest(request.method, path, query, request.body)
-        return await self._verified(app, route, signed, request.client)
+        return self._verified(app, route, signed, request.client)
 
     async def _handle_without_app_id(self, request: Request, path: bytes, query: bytes) -> Response:
         """The Python SDK posts terminate_connections to a path that names no app: go by its key."""
@@ -274,6 +273,10 @@ class Api:
         rest.parse_users_query(channel, call.query)
         users = await self._directory.users(call.app.id, channel)
         return _json({"users": [{"id": user} for user in users]})
+
+
+async def _refuse(response: Response) -> Response:
+    return response
 
 
 def _trigger(call: Call) -> Trigger:

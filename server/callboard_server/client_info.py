@@ -21,6 +21,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, NamedTuple
 
+import msgspec
+
 from callboard_server.settings import UNIX
 
 #: The address of a client that nobody knows or tells.
@@ -52,20 +54,12 @@ class TrustedProxies:
 NO_PROXIES: Final = TrustedProxies()
 
 
-class ClientInfo:
+class ClientInfo(msgspec.Struct, frozen=True):
     """Looks at a request's way only when it is asked, since hardly any request is asked about."""
 
-    __slots__ = ("_headers", "_proxies", "_transport")
-
-    def __init__(
-        self,
-        transport: asyncio.BaseTransport | None = None,
-        headers: Headers = (),
-        proxies: TrustedProxies = NO_PROXIES,
-    ) -> None:
-        self._transport = transport
-        self._headers = headers
-        self._proxies = proxies
+    _transport: asyncio.BaseTransport | None = None
+    _headers: Headers = ()
+    _proxies: TrustedProxies = NO_PROXIES
 
     @property
     def address(self) -> str:

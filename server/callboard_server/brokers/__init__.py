@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -27,7 +27,7 @@ from callboard_protocol.messages import Member
 from callboard_protocol.rest import ChannelCounts
 
 
-class Serial(NamedTuple):
+class Serial(msgspec.Struct, frozen=True, order=True, gc=False):
     """A place in the order of events: ``n`` grows within an ``epoch``.
 
     A restart that loses the count begins a new epoch, so that an ``n`` from before is never

@@ -242,8 +242,8 @@ class MemoryBroker:
         return Serial(self._epoch, self._n)
 
     def _next(self) -> Serial:
-        self._n += 1
-        return Serial(self._epoch, self._n)
+        self._n = n = self._n + 1
+        return Serial(self._epoch, n)
 
     def _publish(self, message: Message) -> Serial:
         serial = self._next()
