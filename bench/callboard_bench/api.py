@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-import orjson
-
+from callboard_bench.answers import cut_chunks
 from callboard_bench.clock import unix_seconds
-from callboard_bench.stamps import EVENT
 from callboard_bench.websocket import Unexpected
 from callboard_protocol.rest_signature import body_md5, sign
 
@@ -24,12 +22,6 @@ class App:
 
     def __repr__(self) -> str:
         return f"App(id={self.id!r}, key={self.key!r}, secret='***')"
-
-
-def trigger(app: App, host: str, port: int, channel: str, data: str) -> bytes:
-    """Return a signed ``POST /apps/ID/events`` on a kept-alive connection."""
-    body = orjson.dumps({"name": EVENT, "channel": channel, "data": data})
-    return post(app, host, port, "events", body)
 
 
 def channel_query(app: App, host: str, port: int, channel: str) -> bytes:
@@ -74,7 +66,7 @@ def cut_answer(data: bytes) -> tuple[int, bytes, bytes] | None:
     """Take one answer off ``data``: status, body and what is left; None while it is not whole.
 
     Raises:
-        Unexpected: not HTTP/1.1, or without a Content-Length where there may be a body.
+        Unexpected: not HTTP/1.1, or a body of which nobody says where it ends.
     """
     end = data.find(b"\r\n\r\n")
     if end < 0:
@@ -83,6 +75,9 @@ def cut_answer(data: bytes) -> tuple[int, bytes, bytes] | None:
     if head.startswith(b"http/1.1 204 "):
         return 204, b"", data[end + 4 :]
     marker = head.find(b"\r\ncontent-length:")
+    if marker < 0 and b"\r\ntransfer-encoding: chunked" in head:
+        chunks = cut_chunks(data[end + 4 :])
+        return (int(head[9:12]), chunks.body, chunks.rest) if chunks.whole else None
     if not head.startswith(b"http/1.1 ") or marker < 0:
         raise Unexpected(f"an answer that begins {data[:60]!r}")
     length = int(head[marker + 17 :].split(b"\r\n", 1)[0])

@@ -263,5 +263,8 @@ def test_an_answer_is_cut_off_when_it_is_whole() -> None:
     assert cut_answer(answer + b"HTTP") == (401, b"no\n", b"HTTP")
     assert [cut_answer(answer[:end]) for end in range(len(answer))] == [None] * len(answer)
     assert cut_answer(b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\nHTTP") == (204, b"", b"HTTP")
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    assert cut_answer(chunked + b"HTTP") == (200, b"{}", b"HTTP")
+    assert [cut_answer(chunked[:end]) for end in range(len(chunked))] == [None] * len(chunked)
     with pytest.raises(Unexpected):
-        cut_answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        cut_answer(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")

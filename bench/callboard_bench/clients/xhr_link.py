@@ -17,18 +17,9 @@ from typing import Final, cast
 
 import orjson
 
+from callboard_bench.answers import CHUNKED, UNTIL_CLOSED, Chunks, Head, cut_chunks, cut_head
 from callboard_bench.clients.link import XHR_STREAMING, Listener, Wire
-from callboard_bench.clients.xhr_lines import (
-    CHUNKED,
-    MOST_UNITS,
-    UNTIL_CLOSED,
-    Chunks,
-    Head,
-    Lines,
-    cut_chunks,
-    cut_head,
-    cut_lines,
-)
+from callboard_bench.clients.xhr_lines import MOST_UNITS, Lines, cut_lines
 from callboard_bench.keepalive import KeepAlive
 from callboard_bench.websocket import Unexpected
 

@@ -18,6 +18,7 @@ import click
 
 from callboard_bench.clients.connector import Arrivals, Come, Leave, Lost
 from callboard_bench.clients.link import HTTP_PATH, TRANSPORTS, Wire
+from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import Generator, Question, ask_all, counted, divided
 from callboard_bench.process import Meter, Use, rss_if_alive
 from callboard_bench.recording import STEP_SECONDS, Recorded
@@ -168,10 +169,14 @@ class _Connecting:
             before += size
         arrivals = Arrivals(Recorded(), 0, 0)
         asking = asyncio.ensure_future(ask_all(self._processes, questions, self._longest(rate)))
+        connected, then = counted(self._processes).connected, monotonic_ns()
         try:
             while not asking.done():
-                self._watch.count(counted(self._processes).connected)
                 await asyncio.wait({asking}, timeout=_LOOK_SECONDS)
+                came, now = counted(self._processes).connected, monotonic_ns()
+                self._watch.count(came)
+                self._watch.sample(CONNECTIONS, (came - connected) / ((now - then) / 1e9))
+                connected, then = came, now
         finally:
             asking.cancel()
         for part in await asking:
