@@ -13,7 +13,8 @@ import pytest
 
 from callboard_server.api import Call
 from callboard_server.background import BackgroundServer
-from callboard_server.extensions import Facilities, hosting
+from callboard_server.extensions import Facilities, Page, hosting
+from callboard_server.front.exchange import Attend, Exchange
 from callboard_server.front.request import Request, Response
 from callboard_server.settings import Settings
 from support.app_server import AppServer, app, signed_query
@@ -347,3 +348,41 @@ def test_a_page_that_fails_is_answered_and_the_connection_serves_on(
 def test_without_extensions_their_paths_are_nobodys() -> None:
     with AppServer() as server:
         assert ask(server, request("POST", "/sched/auth", b""))[0] == 404
+
+
+async def ask_back(asked: Request) -> Response:
+    return Response(200, asked.method.encode(), headers=("Access-Control-Allow-Origin: null",))
+
+
+async def answer_later(asked: Request) -> Attend:
+    def attend(exchange: Exchange) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(exchange.respond, Response(200, b"later"))
+
+    return attend
+
+
+def test_a_page_that_is_not_open_is_asked_for_all_and_says_who_may_read_it() -> None:
+    private = Page("/private", (), 16, ask_back, open=False)
+    with AppServer(extensions=[RecordingExtension(private)]) as server:
+        for method in ("GET", "POST", "DELETE", "OPTIONS"):
+            status, headers, body = ask(server, request(method, "/private", b""))
+            assert (status, body) == (200, method.encode())
+            assert headers["access-control-allow-origin"] == "null"
+        with Peer(server.port) as peer:
+            peer.send(b"GET /private HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n")
+            answer = peer.read_answer()
+            assert answer.status >= 400
+            assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_page_may_answer_later_without_a_task() -> None:
+    for is_open in (True, False):
+        later = Page("/later", ("GET",), 0, answer_later, open=is_open)
+        with (
+            AppServer(extensions=[RecordingExtension(later)]) as server,
+            Peer(server.port) as peer,
+        ):
+            for _ in range(2):
+                peer.send(request("GET", "/later", None))
+                assert peer.read_answer().body == b"later"

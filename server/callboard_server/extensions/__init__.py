@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from callboard_server.apps import AppRegistry
 from callboard_server.clock import Clock
+from callboard_server.front.exchange import Attend
 from callboard_server.front.request import Request, Response
 from callboard_server.hub import State
 from callboard_server.reservations import Reservations
@@ -45,13 +46,16 @@ class Page:
 
     ``path`` stands behind the server's path prefix; one that ends in ``/`` is all below it.
     ``max_body_bytes`` may be more or less than an API request may have. Preflights and other
-    methods than these are answered without asking.
+    methods than these are answered without asking. One that is not ``open`` is asked for every
+    method, preflights too, and says itself who may read what it answers; so does whoever attends
+    to an exchange.
     """
 
     path: str
     methods: tuple[str, ...]
     max_body_bytes: int
-    answer: Callable[[Request], Coroutine[Any, Any, Response]]
+    answer: Callable[[Request], Coroutine[Any, Any, Response | Attend]]
+    open: bool = True
 
 
 class Extension(Protocol):

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from callboard_server.extensions import Extension, Facilities, Page
+from callboard_server.front.exchange import Attend
 from callboard_server.front.request import ANY_ORIGIN, Request, Response, text
 from callboard_server.settings import AppSettings
 
@@ -28,6 +29,8 @@ class Extensions:
         self._pages = [page for extension in self._extensions for page in extension.pages]
         #: How the paths begin that are answered here.
         self.paths = tuple(page.path.encode() for page in self._pages)
+        #: Those of them whose refusals any page may read, as it may the answers.
+        self.open_paths = tuple(page.path.encode() for page in self._pages if page.open)
 
     # Life
 
@@ -80,12 +83,14 @@ class Extensions:
                 return taken
         return None
 
-    async def handle(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response | Attend:
         """Answer a request whose path begins as one of :attr:`paths`."""
         page = self._page(request.target)
         if page is None:
             shown = request.target.partition(b"?")[0][:200].decode("latin-1")
             return text(404, f"Not found: {shown}", ANY_ORIGIN)
+        if not page.open:
+            return await page.answer(request)
         allowed = ", ".join((*page.methods, "OPTIONS"))
         if request.method == "OPTIONS":
             return _preflight(request, allowed)
@@ -95,6 +100,8 @@ class Extensions:
             limit = page.max_body_bytes
             return text(413, f"Request body too large: more than {limit} bytes", ANY_ORIGIN)
         response = await page.answer(request)
+        if not isinstance(response, Response):
+            return response
         headers = (*response.headers, ANY_ORIGIN)
         return Response(response.status, response.body, response.content_type, headers)
 

@@ -440,7 +440,7 @@ class HTTPConnection(asyncio.Protocol):
     def _open_to_pages(self, request: Request, response: Response) -> Response:
         """Let a page of another origin read a refusal, too, where it may read the answers."""
         context = self._context
-        if not request.target.startswith((*context.fallback_paths, *context.extensions.paths)):
+        if not request.target.startswith((*context.fallback_paths, *context.extensions.open_paths)):
             return response
         return msgspec.structs.replace(response, headers=(*response.headers, ANY_ORIGIN))
 
