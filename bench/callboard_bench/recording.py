@@ -15,6 +15,7 @@ from typing import Final
 
 from callboard_bench.figures import Latencies
 
+#: The step of every timeline.
 STEP_SECONDS: Final = 0.5
 
 _STEP_NS: Final = int(STEP_SECONDS * 1e9)

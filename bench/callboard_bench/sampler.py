@@ -13,8 +13,7 @@ from typing import Final
 
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.process import cpu_if_alive, rss_if_alive
-
-STEP_SECONDS: Final = 0.5
+from callboard_bench.recording import STEP_SECONDS
 
 CPU: Final = "server_cpu_percent"
 RSS: Final = "server_rss_mib"

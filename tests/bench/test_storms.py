@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +13,8 @@ from callboard_bench.generator import GeneratorFailed
 from callboard_bench.rounds import Unwatched
 from callboard_bench.scenarios import churn, client_events, mixed, presence
 from callboard_bench.targets.started import callboard, floor
-from callboard_bench.targets.target import Contender, Target
+from callboard_bench.targets.target import Target
+from support.bench_target import opened
 
 SHORT: dict[str, Any] = {"seconds": 0.2, "warm_up": 0.05}
 LOADS: dict[str, Any] = {
@@ -46,13 +46,6 @@ def target() -> Iterator[Target]:
 def relay() -> Iterator[Target]:
     (arguments,) = (each.arguments for each in client_events.SCENARIO.floors)
     yield from opened(floor(arguments))
-
-
-def opened(contender: Contender) -> Iterator[Target]:
-    opening = contender.open()
-    with asyncio.Runner() as runner:
-        yield runner.run(opening.__aenter__())
-        runner.run(opening.__aexit__(None, None, None))
 
 
 @pytest.mark.parametrize("name", LOADS)
