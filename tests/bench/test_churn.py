@@ -18,7 +18,7 @@ from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import Desk
 from callboard_bench.stamps import EVENT, stamped_data
 from callboard_bench.targets.target import Address
-from support.small_pusher import SmallPusher, refused, small_pusher
+from support.small_pusher import HangUp, SmallPusher, refused, small_pusher
 
 CLIENTS = 5
 
@@ -155,3 +155,18 @@ async def test_a_message_of_a_channel_that_was_left_is_misrouted(
         publish(server, each, 0)
 
     assert (await HeardOf(1).answer(desk)).misrouted == held[channel]
+
+
+async def test_a_connection_that_the_server_ends_is_a_fault_and_the_others_change_on(
+    server: SmallPusher, desk: Desk
+) -> None:
+    hang_up = HangUp(server, "0", "pusher_internal:subscription_succeeded")
+
+    def later(receiver: str, message: dict[str, Any]) -> Sequence[dict[str, Any]]:
+        return hang_up(receiver, message) if server.asked > CLIENTS else [message]
+
+    server.tamper = later
+    found = (await storm(server, desk)).findings()
+
+    assert found.tally.faults() == "1 connections closed by the server"
+    assert len(found.times[SUBSCRIBE].latencies) == 8

@@ -16,7 +16,7 @@ from callboard_bench.clients.part import Findings, Schedule
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.targets.target import Address
 from callboard_bench.websocket import Unexpected
-from support.small_pusher import SmallPusher, refused, small_pusher
+from support.small_pusher import HangUp, SmallPusher, Tamper, refused, small_pusher
 
 SOCKETS = 3
 CLIENT_EVENT = "client-load"
@@ -182,3 +182,25 @@ async def test_refusals_under_load_are_counted_and_what_was_refused_is_lost(
     ((words, count),) = found.refused.items()
     assert "Too many" in words and "4301" in words
     assert found.tally.lost == count * (SOCKETS - 1)
+
+
+async def test_a_connection_that_the_server_ends_is_a_fault_and_the_others_talk_on(
+    server: SmallPusher,
+) -> None:
+    server.tamper = after(SOCKETS - 1, HangUp(server, "1", CLIENT_EVENT))
+    found = await talk(server)
+
+    assert found.tally.faults() == "1 connections closed by the server"
+    assert found.tally.received > 0
+
+
+def after(count: int, tamper: Tamper) -> Tamper:
+    """Leave the first few client events alone: with them it is tried whether any are relayed."""
+    seen = 0
+
+    def later(receiver: str, message: dict[str, Any]) -> Sequence[dict[str, Any]]:
+        nonlocal seen
+        seen += message["event"] == CLIENT_EVENT
+        return [message] if seen <= count else tamper(receiver, message)
+
+    return later

@@ -17,7 +17,7 @@ from callboard_bench.clients.presence import JOIN, SEEN, PresenceSpec
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.targets.target import Address
 from callboard_bench.websocket import Unexpected
-from support.small_pusher import SmallPusher, refused, small_pusher
+from support.small_pusher import HangUp, SmallPusher, refused, small_pusher
 
 MEMBERS = 4
 ADDED, REMOVED = "pusher_internal:member_added", "pusher_internal:member_removed"
@@ -175,3 +175,15 @@ async def test_a_member_event_of_a_stranger_is_told(server: SmallPusher) -> None
 
     server.tamper = strange
     assert any("nobody of this run" in words for words in (await storm(server)).refused)
+
+
+@pytest.mark.parametrize("user", ["0", str(MEMBERS - 1)])
+async def test_a_connection_that_the_server_ends_is_a_fault_and_the_storm_goes_on(
+    server: SmallPusher, user: str
+) -> None:
+    server.tamper = HangUp(server, user, REMOVED)
+    found = await storm(server)
+
+    assert found.tally.faults() == "1 connections closed by the server"
+    # Its end is seen by the others, as a leave.
+    assert found.tally.audited().fault() is None

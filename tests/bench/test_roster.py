@@ -139,6 +139,17 @@ def test_a_leave_of_somebody_who_is_still_there_is_one_too_many(story: Story) ->
     assert faults(roster) == "1 duplicated"
 
 
+def test_a_leave_that_the_server_caused_may_be_heard_of_before_its_user_knows(
+    story: Story,
+) -> None:
+    story.joins(ANNA)
+    roster = story.roster()
+    roster.removed(ANNA)
+    story.leaves(ANNA)
+
+    assert faults(roster) is None
+
+
 def test_to_hear_of_ones_own_join_is_one_time_too_many(story: Story) -> None:
     roster = story.roster()
     roster.added(story.present[ME])

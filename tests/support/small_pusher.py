@@ -53,6 +53,10 @@ class Client(asyncio.Protocol):
             self._server.take(self, orjson.loads(text))
         self._data = self._data[start:]
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        for channel in list(self.channels):
+            self._server.unsubscribe(self, channel)
+
     def send(self, message: bytes) -> None:
         self.transport.write(text_frame(message))
 
@@ -71,7 +75,7 @@ class SmallPusher:
     def take(self, client: Client, message: dict[str, Any]) -> None:
         event, data = message["event"], message["data"]
         if event == "pusher:unsubscribe":
-            self._unsubscribe(client, data["channel"])
+            self.unsubscribe(client, data["channel"])
             return
         self.asked += 1
         if self.refusal is not None and self.asked > self.refusal[0]:
@@ -101,7 +105,7 @@ class SmallPusher:
             added = _message("pusher_internal:member_added", channel, text)
             self._tell(client, channel, added)
 
-    def _unsubscribe(self, client: Client, channel: str) -> None:
+    def unsubscribe(self, client: Client, channel: str) -> None:
         member = client.channels.pop(channel)
         if member is not None:
             text = orjson.dumps({"user_id": member["user_id"]}).decode()
@@ -117,6 +121,23 @@ class SmallPusher:
 
 def _message(event: str, channel: str, data: str) -> dict[str, Any]:
     return {"event": event, "channel": channel, "data": data}
+
+
+class HangUp:
+    """Ends a client's connection instead of letting it hear the first of an event."""
+
+    def __init__(self, server: SmallPusher, name: str, event: str) -> None:
+        self._server = server
+        self._name = name
+        self._event = event
+
+    def __call__(self, receiver: str, message: dict[str, Any]) -> Sequence[dict[str, Any]]:
+        if receiver != self._name or message["event"] != self._event:
+            return [message]
+        for client in self._server.clients:
+            if client.name == receiver:
+                client.transport.abort()
+        return []
 
 
 def refused(after: int, text: str, code: int | None = None) -> tuple[int, bytes]:

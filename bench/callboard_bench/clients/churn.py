@@ -136,6 +136,8 @@ class Nomad(Conversation):
 
     def change(self, due_ns: int) -> None:
         """Leave the channel for the next one; if it is still waiting for that, as soon as not."""
+        if not self.connected:
+            return
         if self._due_ns:
             self._late.append(due_ns)
             return
@@ -144,6 +146,11 @@ class Nomad(Conversation):
         self._number += 1
         self.channel = self._churn.spec.channel(self._number)
         self.ask(self.channel)
+
+    def gone(self, reason: str) -> None:
+        super().gone(reason)
+        self._due_ns = 0
+        self._late.clear()
 
     def subscribed(self, channel: str, data: str) -> None:
         if not self._due_ns or channel != self.channel:

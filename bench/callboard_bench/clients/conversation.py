@@ -111,6 +111,11 @@ class Conversation(Session):
         signed = self._clients.vouch(self.socket_id, channel, channel_data)
         self.say("pusher:subscribe", {"channel": channel, **signed})
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to say something over."""
+        return bool(self.socket_id)
+
     def refused(self, reason: str) -> None:
         self._clients.refuse(reason)
 

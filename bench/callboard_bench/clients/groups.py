@@ -174,7 +174,9 @@ class Socket(Conversation):
         await self.enter(self._channel)
 
     def send_event(self, due_ns: int) -> None:
-        """Send the next event, which was due at that time."""
+        """Send the next event, which was due at that time; nothing without a connection."""
+        if not self.connected:
+            return
         spec = self._groups.spec
         stream = self._base + self._place
         stamp = stamped_data(

@@ -148,9 +148,18 @@ class Channel:
         elif now_ns < self._closed_until_ns:
             self.turn(now_ns)
 
+    def lose(self, member: Member) -> None:
+        """Record that a member's connection is over, which ends its stay and its turns."""
+        member.end(settled=False)
+        if self.ledger.started[member.user] > self.ledger.left[member.user]:
+            self.ledger.leave(member.user)
+        for line in (self._present, self._absent):
+            if member in line:
+                line.remove(member)
+
     def make_room(self, count: int) -> None:
         """Let the first few leave."""
-        for _ in range(count):
+        for _ in range(min(count, len(self._present))):
             self._leave()
 
     def take_turns(self, count: int, end_ns: int) -> None:
@@ -254,6 +263,10 @@ class Member(Conversation):
         if roster is not None:
             roster.end(settled=settled)
             roster.add_to(self._channel.presence.tally)
+
+    def gone(self, reason: str) -> None:
+        super().gone(reason)
+        self._channel.lose(self)
 
     def subscribed(self, channel: str, data: str) -> None:
         now_ns = monotonic_ns()

@@ -54,6 +54,7 @@ class Roster:
     """What one user has heard of the others, from its own join to its own leave."""
 
     __slots__ = (
+        "_early",
         "_ledger",
         "_missing",
         "_next",
@@ -74,6 +75,8 @@ class Roster:
         self._ledger = ledger
         self._user = user
         self._missing: set[tuple[int, int]] = set()
+        #: Leaves heard of before the user's own client knew, which a server ends at any time.
+        self._early: list[tuple[int, int]] = []
         self.received = 0
         self.lost = 0
         self.duplicates = 0
@@ -118,13 +121,15 @@ class Roster:
             self._next[user] = 2 * left
         elif (user, due - 2) in self._missing and left <= due // 2:
             self._late(user, due - 2)
-        elif left <= due // 2:
-            self.duplicates += 1
         elif due % 2:
             self._next[user] = due + 1
-        else:
+            if left <= due // 2:
+                self._early.append((user, due // 2))
+        elif left > due // 2:
             self._missing.add((user, due))
             self._next[user] = due + 2
+        else:
+            self.duplicates += 1
 
     def _late(self, user: int, heard: int) -> None:
         if (user, heard) in self._missing:
@@ -142,13 +147,16 @@ class Roster:
             asked = started[user] + left[user]
             if user == self._user or due == asked:
                 continue
-            count += asked - due if due != _UNKNOWN else started[user] - left[user]
+            count += max(0, asked - due) if due != _UNKNOWN else started[user] - left[user]
         return count
 
     def end(self, *, settled: bool) -> None:
         """Count as lost what was skipped; and if all is ``settled``, what was not heard yet."""
         self.lost += len(self._missing)
         self._missing.clear()
+        left = self._ledger.left
+        self.duplicates += sum(left[user] <= join for user, join in self._early)
+        self._early.clear()
         if settled:
             self.lost += self.outstanding
 
