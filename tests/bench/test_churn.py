@@ -18,7 +18,7 @@ from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import Desk
 from callboard_bench.stamps import EVENT, stamped_data
 from callboard_bench.targets.target import Address
-from support.small_pusher import HangUp, SmallPusher, refused, small_pusher
+from support.small_pusher import HangUp, SmallPusher, Stall, refused, small_pusher
 
 CLIENTS = 5
 
@@ -80,6 +80,17 @@ async def test_without_a_rate_a_client_changes_again_when_it_was_answered(
 
     assert len(found.times[SUBSCRIBE].latencies) > CLIENTS
     assert not found.refused
+
+
+async def test_a_stall_makes_every_change_late_that_was_due_meanwhile(
+    server: SmallPusher, desk: Desk
+) -> None:
+    server.tamper = Stall(server, CLIENTS, 0.1)
+    latencies = (await storm(server, desk)).findings().times[SUBSCRIBE].latencies
+
+    assert len(latencies) == 10
+    # The sixth was due in the middle of the stall, and its client was still waiting.
+    assert latencies.percentile(50) >= 40_000
 
 
 async def test_public_and_private_channels_take_turns(server: SmallPusher, desk: Desk) -> None:

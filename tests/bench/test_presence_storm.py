@@ -17,7 +17,7 @@ from callboard_bench.clients.presence import JOIN, SEEN, PresenceSpec
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.targets.target import Address
 from callboard_bench.websocket import Unexpected
-from support.small_pusher import HangUp, SmallPusher, refused, small_pusher
+from support.small_pusher import HangUp, SmallPusher, Stall, refused, small_pusher
 
 MEMBERS = 4
 ADDED, REMOVED = "pusher_internal:member_added", "pusher_internal:member_removed"
@@ -115,6 +115,15 @@ async def test_without_a_rate_each_turn_follows_the_answer_of_one_before(
 
     assert len(found.times[JOIN].latencies) > 2
     assert found.tally.audited().fault() is None
+
+
+async def test_a_stall_makes_every_turn_late_that_was_due_meanwhile(server: SmallPusher) -> None:
+    server.tamper = Stall(server, MEMBERS, 0.1)
+    latencies = (await storm(server)).times[JOIN].latencies
+
+    assert len(latencies) == 10
+    # The second turn was due after a tenth of the stall, and there was nobody to take it.
+    assert latencies.percentile(90) >= 80_000
 
 
 @pytest.mark.parametrize("event", [ADDED, REMOVED])

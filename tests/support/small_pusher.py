@@ -140,6 +140,34 @@ class HangUp:
         return []
 
 
+class Stall:
+    """Holds answers to subscriptions back from one on, for a while; what is asked goes on."""
+
+    def __init__(self, server: SmallPusher, after: int, seconds: float) -> None:
+        self._server = server
+        self._after = after
+        self._seconds = seconds
+        self._held: list[tuple[str, dict[str, Any]]] | None = None
+        self._over = False
+
+    def __call__(self, receiver: str, message: dict[str, Any]) -> Sequence[dict[str, Any]]:
+        answer = message["event"] == "pusher_internal:subscription_succeeded"
+        if self._over or not answer or self._server.asked <= self._after:
+            return [message]
+        if self._held is None:
+            self._held = []
+            asyncio.get_running_loop().call_later(self._seconds, self._end)
+        self._held.append((receiver, message))
+        return []
+
+    def _end(self) -> None:
+        self._over = True
+        for receiver, message in self._held or ():
+            for client in self._server.clients:
+                if client.name == receiver:
+                    client.send(orjson.dumps(message))
+
+
 def refused(after: int, text: str, code: int | None = None) -> tuple[int, bytes]:
     """Return the refusal of all that is asked after so many."""
     return after, error(text, code)
