@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.traffic.comparison import Comparison, said
+from callboard.traffic.comparison import ON_ITS_WAY_MS, Comparison, said
 
 SUCCEEDED = "pusher_internal:subscription_succeeded"
 
@@ -34,7 +34,6 @@ def found(recorded: str, now: str, *, order: str = "first recorded") -> dict[str
     kinds: dict[str, Counter[str]] = {}
     for difference in comparison.differences():
         kinds.setdefault(difference.kind, Counter())[difference.what[1]] += 1
-    assert comparison.awaited == sum(kinds.get("missing", Counter()).values())
     return kinds
 
 
@@ -160,6 +159,50 @@ def test_an_expectation_is_met_by_what_has_come_and_by_what_comes() -> None:
     comparison.arrive(1, event("early"))
     early, late = comparison.expect(1, event("early")), comparison.expect(1, event("late"))
     assert early is not None and late is not None
-    assert (early.met, late.met, comparison.awaited) == (True, False, 1)
+    assert (early.met, late.met) == (True, False)
     comparison.arrive(1, event("late"))
-    assert (late.met, comparison.awaited, comparison.arrived) == (True, 0, 2)
+    assert late.met
+    assert comparison.arrived == 2
+
+
+class TestLeaving:
+    """An event came at 1000 ms of the recording, in which it is not."""
+
+    @pytest.fixture
+    def comparison(self) -> Comparison:
+        comparison = Comparison()
+        comparison.now_ms = 1000.0
+        comparison.arrive(1, event("more"))
+        comparison.arrive(2, event("more"))
+        return comparison
+
+    def test_it_may_have_been_on_its_way_to_a_client_that_left_soon(
+        self, comparison: Comparison
+    ) -> None:
+        comparison.leave(1, 1000 + ON_ITS_WAY_MS / 2)
+        assert [each.connection for each in comparison.differences()] == [2]
+        assert comparison.late == 1
+
+    def test_it_was_not_if_the_client_stayed_long_enough(self, comparison: Comparison) -> None:
+        comparison.leave(1, 1000 + ON_ITS_WAY_MS)
+        assert [each.connection for each in comparison.differences()] == [1, 2]
+        assert comparison.late == 0
+
+    def test_it_was_not_if_the_client_heard_something_else_behind_it(
+        self, comparison: Comparison
+    ) -> None:
+        comparison.expect(1, event("behind", channel="b"))
+        comparison.arrive(1, event("behind", channel="b"))
+        comparison.leave(1, 1001)
+        assert [each.connection for each in comparison.differences()] == [1, 2]
+
+    def test_it_was_not_if_a_ping_was_answered_behind_it(self, comparison: Comparison) -> None:
+        comparison.confirm(1)
+        comparison.leave(1, 1001)
+        assert [each.connection for each in comparison.differences()] == [1, 2]
+
+    def test_it_is_no_more_if_the_recording_comes_to_it(self, comparison: Comparison) -> None:
+        comparison.expect(1, event("more"))
+        comparison.leave(1, 1001)
+        assert [each.connection for each in comparison.differences()] == [2]
+        assert comparison.late == 0

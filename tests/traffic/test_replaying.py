@@ -72,6 +72,7 @@ class TestSdks:
                 assert api.users_info(room) == {"users": [{"id": "program"}, {"id": "bob"}]}
                 script.cue("end")
                 script.finish()
+                assert program.hear(MEMBER_REMOVED, room) == {"user_id": "bob"}
         assert APP.secret not in path.read_text()
         outcome = replay(path, url(fresh_server.port))
         assert outcome.same, str(outcome)
@@ -244,6 +245,21 @@ class TestSameness:
         assert outcome.torn
         assert "last line is broken" in outcome.summary
 
+    def test_what_was_on_its_way_to_a_client_that_left_makes_no_difference(
+        self, record: Record, path: Path, fresh_server: BackgroundServer
+    ) -> None:
+        with record() as proxy, client(proxy.port) as alice:
+            alice.subscribe("news")
+            server_sdk(APP, proxy.port).trigger("news", "e", "d")
+            alice.hears("e", "news")
+        lines = path.read_bytes().splitlines(keepends=True)
+        # As if the client had left before the event came.
+        path.write_bytes(b"".join(line for line in lines if b'"event":"e"' not in line))
+        outcome = replay(path, url(fresh_server.port))
+        assert outcome.same, str(outcome)
+        assert (outcome.events, outcome.late) == (2, 1)
+        assert "Not compared 1: events on their way" in outcome.summary
+
     async def test_hours_pass_at_the_speed_that_is_asked_for(
         self, record: Record, path: Path, fresh_server: BackgroundServer
     ) -> None:
@@ -272,6 +288,7 @@ class TestDifferences:
             for number in range(3):
                 alice.send(event="client-x", channel="private-talk", data={"n": number})
                 bob.receive()
+            alice.quiet()
         with serving(client_events=False) as server:
             outcome = replay(path, url(server.port), patience_seconds=0.2)
         assert not outcome.same
@@ -294,7 +311,7 @@ class TestDifferences:
         with serving(max_connections=1) as server:
             outcome = replay(path, url(server.port))
         closed = [each for each in outcome.differences if each.kind == "closed"]
-        assert closed == [Difference("closed", "by the client before, now 4004", 2)]
+        assert closed == [Difference("closed", "not before, now with 4004", 2)]
         assert outcome.skipped == {"frames of clients that the service had sent away": 1}
 
     def test_a_server_that_keeps_whom_the_other_sent_away_is_told_of(
@@ -307,7 +324,7 @@ class TestDifferences:
             alice.ended(4009)
         with serving() as server:
             outcome = replay(path, url(server.port), patience_seconds=0.2)
-        assert Difference("closed", "4009 before, now left open", 1) in outcome.differences
+        assert Difference("closed", "with 4009 before, now not", 1) in outcome.differences
 
     def test_an_answer_with_another_status_is_told_of(self, record: Record, path: Path) -> None:
         with record() as proxy:

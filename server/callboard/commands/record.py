@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -69,6 +68,8 @@ def record(
     WebSockets, HTTP fallbacks and API requests are passed on unchanged, signatures included.
     `callboard replay` plays the file into a server.
     """
+    import asyncio
+
     from callboard.serve import log_to_stderr
     from callboard.traffic.errors import CannotRecord
     from callboard.traffic.proxy import service_base
@@ -107,6 +108,8 @@ def _open(out: Path, overwrite: bool, stack: ExitStack) -> Sink:
 async def _record(
     base: str, listen: tuple[str, int], sink: Sink, out: Path, *, keep_data: bool
 ) -> None:
+    import asyncio
+
     from callboard.serve import Ending
     from callboard.traffic.errors import CannotRecord
     from callboard.traffic.proxy import Proxy

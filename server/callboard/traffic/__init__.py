@@ -8,8 +8,8 @@ by :mod:`websocket_relay` and :mod:`http_relay`; :mod:`recorder` gives it a time
 Playing again: :mod:`survey` reads the file once to know what is in it. :mod:`replaying` reads it a
 second time and does what clients and backends did, by :mod:`replayed_connection` and
 :mod:`replayed_requests`, signed anew by :mod:`renewal`. :mod:`comparison` holds what the service
-says against what it said then, and :mod:`outcome` is what came of it. :mod:`loopback` keeps a
-replay on this machine.
+says against what it said then, in :mod:`rows`, and :mod:`outcome` is what came of it.
+:mod:`loopback` keeps a replay on this machine.
 
 From Python: ``replay(path, url)``. Errors are in :mod:`errors`. Nothing is imported before it is
 used.

@@ -48,6 +48,8 @@ class Outcome:
     requests: int = 0
     #: Events that the service said.
     events: int = 0
+    #: Events that may have been on their way, in the recording, to clients that left.
+    late: int = 0
     #: What could not be played, and how often.
     skipped: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
@@ -81,6 +83,8 @@ class Outcome:
         )
         lines = [played]
         lines += [f"Left out {count}: {reason}." for reason, count in self.skipped.items()]
+        if self.late:
+            lines.append(f"Not compared {self.late}: events on their way to clients that left.")
         if self.torn:
             lines.append("The recording's last line is broken and was left out.")
         return "\n".join(lines)
@@ -111,6 +115,7 @@ class Outcome:
             "frames": self.frames,
             "requests": self.requests,
             "events": self.events,
+            "late": self.late,
             "skipped": dict(self.skipped),
             "torn": self.torn,
             "difference_count": self.difference_count,

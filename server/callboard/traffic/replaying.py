@@ -6,10 +6,9 @@
    service is given the time it needs.
 2. What does not come in ``patience_seconds`` is given up, and no event of its name is waited for
    again; it may still come. Each wait is bounded, and so is the replay.
-3. An unsubscription has no answer, and who leaves may miss what is on its way; a ping has an
-   answer, and all that came before it has come then.
+3. A ping is answered when all that came before it has come. One is sent where there was one,
+   behind an unsubscription, which has no answer, and before a client leaves.
 4. Signatures are made anew with the service's secret, and socket ids are mapped (:mod:`renewal`).
-5. A connection that is left open is asked so too in the end.
 
 Clients of the HTTP fallback come by WebSocket: what they say and hear is the same.
 """
@@ -188,16 +187,18 @@ class _Replaying:
                 await self._requests.answered(record)
             case Refused():
                 self.outcome.leave_out("clients that the service did not let in")
+        self._comparison.now_ms = record.ms
 
     async def settle(self) -> None:
         """Wait until all has come that will, and see how the service differs."""
         await self._requests.settle()
-        for connection in self._connections.values():
-            await self._settle(connection)
         for number, connection in self._connections.items():
+            await self._settle(connection)
+            self._comparison.leave(number, self._comparison.now_ms)
             if connection.left_by_service:
-                self._differs(f"left open before, now {connection.ended}", number)
+                self._differs(f"not before, now {_end(connection)}", number)
         self.outcome.events = self._comparison.arrived
+        self.outcome.late = self._comparison.late
         self.outcome.add(self._comparison.differences())
 
     async def close(self) -> None:
@@ -247,6 +248,10 @@ class _Replaying:
         frame = record.frame
         if connection is None or frame is None or not self._is_expected(frame["event"]):
             return
+        if frame["event"] == "pusher:pong":
+            await self._settle(connection)
+            self._comparison.confirm(record.connection)
+            return
         recorded_id = socket_id_in(orjson.dumps(frame))
         if recorded_id is not None:
             if await self._established(connection):
@@ -266,12 +271,12 @@ class _Replaying:
         if record.by == "server":
             await connection.until(lambda: False, self._patience_seconds)
             if connection.ended != record.code:
-                found = "left open" if connection.ended is None else str(connection.ended)
-                self._differs(f"{record.code} before, now {found}", number)
+                self._differs(f"with {record.code} before, now {_end(connection)}", number)
         else:
             await self._settle(connection)
-        if record.by != "server" and connection.left_by_service:
-            self._differs(f"by the client before, now {connection.ended}", number)
+            self._comparison.leave(number, record.ms)
+            if connection.left_by_service:
+                self._differs(f"not before, now {_end(connection)}", number)
         del self._connections[number]
         # Codes of the protocol are the server's; a client that vanished leaves in order now.
         own = record.by == "client" and (record.code == 1000 or 3000 <= record.code < 5000)
@@ -304,3 +309,7 @@ class _Replaying:
 
     def _differs(self, what: str, connection: int) -> None:
         self.outcome.add([Difference(CLOSED, what, connection)])
+
+
+def _end(connection: ReplayedConnection) -> str:
+    return "not" if connection.ended is None else f"with {connection.ended}"

@@ -1,0 +1,127 @@
+"""Two rows of events, that of a recording and that of a service, matched as both grow.
+
+Equal events are matched in their order. Only what has no counterpart yet is kept whole; of all
+else a number.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from callboard.traffic.outcome import ADDED, MISSING, OUT_OF_ORDER
+
+_UNMATCHED: Final = -1
+
+
+class Said(NamedTuple):
+    """What of an event is compared."""
+
+    event: str
+    data: str
+    user_id: str
+
+    def __str__(self) -> str:
+        sender = f" from {self.user_id}" if self.user_id else ""
+        return f"{self.event!r} {self.data[:200]}{sender}".rstrip()
+
+
+@dataclass(slots=True)
+class Expectation:
+    """An event of the recording; ``met`` once the service has said it too."""
+
+    said: Said
+    place: int
+    met: bool = False
+
+
+class Rows:
+    """What one client hears on one channel; places are counted from 0 in either row."""
+
+    def __init__(self) -> None:
+        #: By place in the recording: the event's name, and its place in what has arrived.
+        self._names: list[str] = []
+        self._places: array[int] = array("q")
+        self._arrived = 0
+        self._awaited: defaultdict[Said, deque[Expectation]] = defaultdict(deque)
+        self._early: defaultdict[Said, deque[int]] = defaultdict(deque)
+
+    def expect(self, event: Said) -> tuple[Expectation, int | None]:
+        """Add to the recording's row; return it, and the place of what has met it already."""
+        expectation = Expectation(event, len(self._names))
+        self._names.append(event.event)
+        early = self._early.get(event)
+        if not early:
+            self._places.append(_UNMATCHED)
+            self._awaited[event].append(expectation)
+            return expectation, None
+        expectation.met = True
+        place: int = _take(self._early, event, early)
+        self._places.append(place)
+        return expectation, place
+
+    def arrive(self, event: Said) -> tuple[int, bool]:
+        """Add to the service's row; return its place, and whether it was awaited."""
+        place = self._arrived
+        self._arrived += 1
+        awaited = self._awaited.get(event)
+        if not awaited:
+            self._early[event].append(place)
+            return place, False
+        expectation = _take(self._awaited, event, awaited)
+        expectation.met = True
+        self._places[expectation.place] = place
+        return place, True
+
+    def forget(self, event: Said, place: int) -> None:
+        """Leave out what the service said at this place and nothing has met."""
+        early = self._early[event]
+        early.remove(place)
+        if not early:
+            del self._early[event]
+
+    def differences(self) -> Iterator[tuple[str, str]]:
+        """Yield kinds and events: what is missing, what is added, what has changed places."""
+        missing = sorted((each for queue in self._awaited.values() for each in queue), key=_place)
+        for expectation in missing:
+            yield MISSING, str(expectation.said)
+        added = sorted((place, event) for event, places in self._early.items() for place in places)
+        for _, event in added:
+            yield ADDED, str(event)
+        for place in _out_of_order(self._places):
+            yield OUT_OF_ORDER, repr(self._names[place])
+
+
+def _take(queues: dict[Said, deque[Any]], event: Said, queue: deque[Any]) -> Any:
+    first = queue.popleft()
+    if not queue:
+        del queues[event]
+    return first
+
+
+def _place(expectation: Expectation) -> int:
+    return expectation.place
+
+
+def _out_of_order(places: array[int]) -> list[int]:
+    """Return the fewest places without which the rest rise: all but a longest rising part."""
+    ends: list[int] = []  # the lowest end of a rising part of each length
+    ends_at: list[int] = []
+    before = array("q", bytes(8 * len(places)))
+    for at, value in enumerate(places):
+        if value == _UNMATCHED:
+            continue
+        length = bisect_left(ends, value)
+        before[at] = ends_at[length - 1] if length else _UNMATCHED
+        ends[length : length + 1] = [value]
+        ends_at[length : length + 1] = [at]
+    rising = set()
+    at = ends_at[-1] if ends_at else _UNMATCHED
+    while at != _UNMATCHED:
+        rising.add(at)
+        at = before[at]
+    return [at for at, value in enumerate(places) if value != _UNMATCHED and at not in rising]
