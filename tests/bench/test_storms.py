@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +76,15 @@ async def test_a_storm_goes_over_another_transport_too(target: Target) -> None:
 
     assert round_.fault_beyond() is None
     assert round_.values["joins"] > 0
+
+
+async def test_a_server_that_is_not_of_this_machine_has_no_costs(target: Target) -> None:
+    module, load = LOADS["churn"]
+    round_ = await module.run(replace(target, pids=()), load, Unwatched())
+
+    assert round_.fault_beyond() is None
+    costs = ("cpu_us", "rss_before_mib", "rss_after_mib", "server_core_percent")
+    assert all(math.isnan(round_.values[key]) for key in costs)
 
 
 def test_a_profile_says_what_is_not_given() -> None:

@@ -135,11 +135,13 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     if not math.isinf(load.rate):
         if values["deliveries_per_second"] < _KEPT_UP * load.offered:
             result.warnings.append(
-                f"it delivered less than the {load.offered:,.0f} a second that were offered"
+                f"it delivered {received / load.seconds:,.0f} a second of the "
+                f"{load.offered:,.0f} that were offered"
             )
     elif done.use.server_share < _SATURATED_SHARE:
         result.warnings.append(
-            f"the server was busy for {done.use.server_share:.0%} of the time only: add sockets"
+            f"the server was busy for {done.use.server_share:.0%} of the time only: raise "
+            "--groups or --generators"
         )
     return result
 
