@@ -91,6 +91,8 @@ _USUAL_QUERY: Final = re.compile(
     rb"&body_md5=(.{32})&auth_signature=(.{64})",
     re.DOTALL,
 )
+#: A number, since bytes are taken for one at first, at eight times the cost.
+_PERCENT: Final = ord("%")
 _SIGNATURE_BYTES: Final = len(b"&auth_signature=") + 64
 
 
@@ -100,7 +102,7 @@ def _is_usual_and_right(request: SignedRequest, key: str, secret: str, now: floa
     It only ever accepts what the long way would: a refusal is explained there.
     """
     usual = _USUAL_QUERY.fullmatch(request.query)
-    if usual is None or b"%" in request.path:
+    if usual is None or _PERCENT in request.path:
         return False
     given_key, timestamp, given_md5, signature = usual.groups()
     if given_key != key.encode() or abs(now - int(timestamp)) >= TIMESTAMP_WINDOW_SECONDS:
