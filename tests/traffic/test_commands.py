@@ -95,7 +95,7 @@ class TestRecord:
             # Whoever is connected is told to go.
             assert bob.closed() == 1001
         assert status == 0
-        assert errors.endswith(f"2 connections, 7 frames and 1 API requests are in {path}.\n")
+        assert errors.endswith(f"2 connections, 7 frames and 1 API request are in {path}.\n")
         recording = Recording(path)
         assert len(list(recording)) == 13
         assert not recording.torn
@@ -183,7 +183,7 @@ class TestReplay:
         result = run("replay", recording, "--url", url(fresh_server.port))
         assert (result.exit_code, result.stderr) == (0, "")
         assert result.stdout == (
-            "Played 1 connections with 1 frames, and 1 API requests; heard 2 events.\n"
+            "Played 1 connection with 1 frame, and 1 API request; heard 2 events.\n"
         )
 
     def test_it_says_that_nothing_differs(

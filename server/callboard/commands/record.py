@@ -142,7 +142,9 @@ def _announce(base: str, address: tuple[str, int], out: Path) -> None:
 
 
 def _summary(recorder: Recorder, out: Path) -> str:
+    from callboard.traffic.outcome import counted
+
     return (
-        f"{recorder.connections} connections, {recorder.frames} frames and "
-        f"{recorder.requests} API requests are in {out}."
+        f"{counted(recorder.connections, 'connection')}, {counted(recorder.frames, 'frame')} and "
+        f"{counted(recorder.requests, 'API request')} are in {out}."
     )

@@ -50,7 +50,18 @@ def said(frame: Mapping[str, Any]) -> Said | None:
     if event in _UNCOMPARED:
         return None
     user_id = frame.get("user_id")
-    return Said(event, _data(event, frame), "" if user_id is None else str(user_id))
+    return Said(
+        event,
+        _data(event, frame),
+        "" if user_id is None else str(user_id),
+        _message(frame) if event == _ERROR else "",
+    )
+
+
+def _message(frame: Mapping[str, Any]) -> str:
+    found = _json(frame.get("data"))
+    message = found.get("message") if isinstance(found, dict) else found
+    return message if isinstance(message, str) else ""
 
 
 def _data(event: str, frame: Mapping[str, Any]) -> str:

@@ -21,6 +21,11 @@ MAX_DIFFERENCES: Final = 10_000
 _SHOWN: Final = 20
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Something that the service did otherwise; ``connection`` is None for requests."""
@@ -78,8 +83,9 @@ class Outcome:
     def summary(self) -> str:
         """What was played, in lines for people."""
         played = (
-            f"Played {self.connections} connections with {self.frames} frames, and "
-            f"{self.requests} API requests; heard {self.events} events."
+            f"Played {counted(self.connections, 'connection')} with "
+            f"{counted(self.frames, 'frame')}, and {counted(self.requests, 'API request')}; "
+            f"heard {counted(self.events, 'event')}."
         )
         lines = [played]
         lines += [f"Left out {count}: {reason}." for reason, count in self.skipped.items()]
@@ -93,7 +99,7 @@ class Outcome:
         """Return how the service differs, in lines for people; at most some of each place."""
         if self.same:
             return "As recorded: nothing missing, added or out of order."
-        lines = [f"{self.difference_count} differences:"]
+        lines = [f"{counted(self.difference_count, 'difference')}:"]
         by_place = sorted(self.differences, key=lambda each: (each.connection or 0, each.channel))
         for where, group in groupby(by_place, key=lambda each: each.where):
             found = list(group)

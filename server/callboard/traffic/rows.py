@@ -10,24 +10,29 @@ from array import array
 from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from callboard.traffic.outcome import ADDED, MISSING, OUT_OF_ORDER
 
 _UNMATCHED: Final = -1
+#: Characters of an event's data that are shown.
+_SHOWN: Final = 200
 
 
-class Said(NamedTuple):
-    """What of an event is compared."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What of an event is compared; ``message`` is only shown."""
 
     event: str
     data: str
     user_id: str
+    message: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         sender = f" from {self.user_id}" if self.user_id else ""
-        return f"{self.event!r} {self.data[:200]}{sender}".rstrip()
+        parts = (repr(self.event), self.data[:_SHOWN], self.message[:_SHOWN])
+        return " ".join(part for part in parts if part) + sender
 
 
 @dataclass(slots=True)
@@ -89,9 +94,9 @@ class Rows:
         missing = sorted((each for queue in self._awaited.values() for each in queue), key=_place)
         for expectation in missing:
             yield MISSING, str(expectation.said)
-        added = sorted((place, event) for event, places in self._early.items() for place in places)
-        for _, event in added:
-            yield ADDED, str(event)
+        added = {place: event for event, places in self._early.items() for place in places}
+        for place in sorted(added):
+            yield ADDED, str(added[place])
         for place in _out_of_order(self._places):
             yield OUT_OF_ORDER, repr(self._names[place])
 
