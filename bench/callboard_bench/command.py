@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from callboard_bench.clients.link import WS
 from callboard_bench.conventions import EPILOG
 from callboard_bench.options import Sectioned, choice, output, run_options, target_options
 from callboard_bench.process import raise_open_files_limit
@@ -64,7 +65,9 @@ def scenario_command(scenario: Scenario[Any], summary: str) -> click.Command:
 def _run(scenario: Scenario[Any], context: click.Context, given: dict[str, Any]) -> int:
     try:
         load = scenario.load(**{field.name: given[field.name] for field in fields(scenario.load)})
-        chosen = contenders(choice(given), scenario.floors)
+        # The floors speak WebSocket and nothing else.
+        floors = scenario.floors if given.get("transport", WS) == WS else ()
+        chosen = contenders(choice(given), floors)
     except ValueError as error:
         raise click.UsageError(f"{error}.", context) from None
     _check_open_files(load.open_files(), context)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from callboard_bench.command import scenario_command
 from callboard_bench.errors import in_words
 from callboard_bench.generator import GeneratorFailed
 from callboard_bench.rounds import Unwatched
+from callboard_bench.scenario import Floor
 from callboard_bench.scenarios import churn, client_events, mixed, presence
 from callboard_bench.targets.started import callboard, floor
 from callboard_bench.targets.target import Target
@@ -85,6 +87,23 @@ async def test_a_server_that_is_not_of_this_machine_has_no_costs(target: Target)
     assert round_.fault_beyond() is None
     costs = ("cpu_us", "rss_before_mib", "rss_after_mib", "server_core_percent")
     assert all(math.isnan(round_.values[key]) for key in costs)
+
+
+@pytest.mark.parametrize(("transport", "floors"), [("ws", 1), ("xhr_polling", 0)])
+def test_the_floor_takes_part_where_it_speaks_the_transport(
+    transport: str, floors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Sequence[Floor]] = []
+
+    def contenders(choice: object, floors: Sequence[Floor]) -> None:
+        found.append(floors)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("callboard_bench.command.contenders", contenders)
+    command = scenario_command(client_events.SCENARIO, "")
+    with pytest.raises(SystemExit):
+        command.main(["--transport", transport], prog_name="client-events")
+    assert [len(each) for each in found] == [floors]
 
 
 def test_a_profile_says_what_is_not_given() -> None:
