@@ -300,9 +300,9 @@ class TestDifferences:
         ]
         added, rest = outcome.differences[:3], outcome.differences[3:]
         assert rest == missing
-        for each in added:
-            assert (each.kind, each.where) == ("added", "connection 1")
-            assert each.what.startswith(f"'pusher:error' {refusal}")
+        for difference in added:
+            assert (difference.kind, difference.where) == ("added", "connection 1")
+            assert difference.what.startswith(f"'pusher:error' {refusal}")
         assert str(outcome).splitlines()[:2] == ["6 differences:", "connection 1: 3 added"]
 
     def test_a_server_that_lets_nobody_in_is_told_of(self, record: Record, path: Path) -> None:
