@@ -15,20 +15,24 @@ from __future__ import annotations
 import math
 from array import array
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-
-import orjson
 
 from callboard_bench.api import App
 from callboard_bench.audit import Tally
 from callboard_bench.clients.conversation import Clients, Conversation
 from callboard_bench.clients.link import Wire
+from callboard_bench.clients.member_events import (
+    ADDED,
+    OTHER,
+    MemberEvent,
+    read_event,
+    read_roster,
+)
 from callboard_bench.clients.pace import arrived, paced, until
 from callboard_bench.clients.part import Findings, Schedule
 from callboard_bench.clients.roster import Ledger, Roster
-from callboard_bench.clients.session import decoded
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import ANSWERED, RECEIVED
 from callboard_bench.recording import Recording
@@ -39,8 +43,6 @@ _AT_ONCE: Final = 8
 #: What is timed: until a join was answered, and until the last of the others has heard of it.
 JOIN: Final = "join"
 SEEN: Final = "seen"
-
-_ADDED, _REMOVED, _OTHER = range(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Channel:
         self.answered_ns = array("Q")
         self.seen_ns = array("Q")
         self._read: Sequence[bytes] = ()
-        self._events: list[tuple[int, int, bytes]] = []
+        self._events: list[MemberEvent] = []
 
     def start(self, user: int, due_ns: int) -> int:
         """Record that a user asks to join; return the number of the join."""
@@ -200,28 +202,15 @@ class Channel:
             if moment_ns and take is not None:
                 take((moment_ns - due_ns) // 1000)
 
-    def events(self, messages: Sequence[bytes]) -> list[tuple[int, int, bytes]]:
-        """Return what a read held: kind, number of the join or user, and the message itself."""
+    def events(self, messages: Sequence[bytes]) -> list[MemberEvent]:
+        """Return what a read held, message by message."""
         # Most members read what another one just has; the messages are then the same objects.
         if messages != self._read:
-            self._read, self._events = messages, [self._event(message) for message in messages]
+            self._read, self._events = (
+                messages,
+                [read_event(message, self.ledger) for message in messages],
+            )
         return self._events
-
-    def _event(self, message: bytes) -> tuple[int, int, bytes]:
-        try:
-            parsed = orjson.loads(message)
-            event, data = parsed["event"], decoded(parsed.get("data"))
-            if event == "pusher_internal:member_added":
-                number = int(data["user_info"]["join"])
-                if self.ledger.joins[number][0] == int(data["user_id"]):
-                    return _ADDED, number, message
-            elif event == "pusher_internal:member_removed":
-                user = int(data["user_id"])
-                if self.ledger.started[user]:
-                    return _REMOVED, user, message
-        except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):
-            pass
-        return _OTHER, 0, message
 
 
 class Member(Conversation):
@@ -272,7 +261,7 @@ class Member(Conversation):
         now_ns = monotonic_ns()
         ledger = self._channel.ledger
         try:
-            present = _roster(data, ledger)
+            present = read_roster(data, ledger)
         except (LookupError, TypeError, ValueError, AttributeError):
             self._clients.refuse(f"a roster with others than the members of this run: {data[:200]}")
             return
@@ -290,27 +279,17 @@ class Member(Conversation):
         channel = self._channel
         events = 0
         for kind, value, message in channel.events(messages):
-            if kind == _OTHER:
+            if kind == OTHER:
                 self.take(message)
                 continue
             roster = self.roster
             if roster is None:
                 continue
             events += 1
-            if kind == _ADDED:
+            if kind == ADDED:
                 channel.seen_ns[value] = monotonic_ns()
                 roster.added(value)
             else:
                 roster.removed(value)
         channel.presence.heard += events
         self._clients.counters[RECEIVED] += events
-
-
-def _roster(data: str, ledger: Ledger) -> Mapping[int, int]:
-    """Return the join's number of each user in the data of a presence subscription."""
-    users = decoded(data)["presence"]["hash"]
-    present = {int(user): int(info["join"]) for user, info in users.items()}
-    for user, number in present.items():
-        if ledger.joins[number][0] != user:
-            raise ValueError(f"join {number} is not one of user {user}")
-    return present

@@ -122,7 +122,7 @@ SCENARIO: Final = Scenario(
     options=(
         count("--channels", 1, "Presence channels."),
         count("--members", 100, "Members of each.", least=4),
-        rate("--rate", 20, "Joins a second, over all channels; as many leave.", unbounded=True),
+        rate("--rate", 50, "Joins a second, over all channels; as many leave.", unbounded=True),
         transport(),
         http_path(),
         *window(),
