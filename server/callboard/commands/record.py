@@ -70,11 +70,13 @@ def record(
     """
     import asyncio
 
+    from callboard import open_files
     from callboard.serve import log_to_stderr
     from callboard.traffic.errors import CannotRecord
     from callboard.traffic.proxy import service_base
 
     log_to_stderr()
+    open_files.raise_limit()
     try:
         base = service_base(url)
         with ExitStack() as stack:

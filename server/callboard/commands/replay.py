@@ -94,6 +94,7 @@ def replay(
     \b
     callboard replay traffic.jsonl --url http://KEY:SECRET@127.0.0.1:6001/apps/ID --check
     """
+    from callboard import open_files
     from callboard.traffic import replay as play
     from callboard.traffic.errors import TrafficError
 
@@ -101,6 +102,7 @@ def replay(
         raise click.UsageError(
             "--check needs clients and API requests: --only plays a part, whose events are not all."
         )
+    open_files.raise_limit()
     try:
         with _progress() as on_progress:
             outcome = play(
