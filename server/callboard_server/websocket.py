@@ -1,21 +1,19 @@
 """A Pusher client on a WebSocket: an asyncio.Protocol between the socket and a Connection.
 
-The handshake and every frame that is not a whole masked text frame belong to ``websockets``,
-used sans-IO; its state machine is made for such a frame and dropped after it, so that an idle
-connection costs little memory. Reassembly of fragments and the UTF-8 check (RFC 6455, 5.4 and
-8.1) are ours around it. There is no permessage-deflate: a frame must be the same bytes for all.
+The handshake is behind it (:mod:`handshake`). Every frame that is not a whole masked text frame
+belongs to ``websockets``, used sans-IO; its state machine is made for such a frame and dropped
+after it, so that an idle connection costs little memory. Reassembly of fragments and the UTF-8
+check (RFC 6455, 5.4 and 8.1) are ours around it. There is no permessage-deflate: a frame must be
+the same bytes for all.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from urllib.parse import unquote
 
-from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 from websockets.protocol import State as WireState
 from websockets.server import ServerProtocol
 
@@ -25,12 +23,9 @@ from callboard_server.admission import Apps, admit, refuse
 from callboard_server.client_info import NOBODY, ClientInfo
 from callboard_server.connection import CLOSE_TIMEOUT_SECONDS, Connection
 from callboard_server.handlers import receive
+from callboard_server.handshake import library_logger
 from callboard_server.hub import Hub
 from callboard_server.settings import Settings
-
-#: The library's own word on each connection is not ours to repeat.
-_library_logger = logging.getLogger("callboard.server.websockets")
-_library_logger.setLevel(logging.CRITICAL)
 
 #: After so many messages of one client in one piece the others get a turn.
 _MESSAGES_PER_TURN = 256
@@ -42,15 +37,6 @@ _SKIPPED = object()
 _MAX_CONTROL_FRAME_BYTES = 131
 
 _PING = frames.ping_frame() + frames.text_frame(messages.PING)
-
-
-def handshake(path: str, headers: Sequence[tuple[str, str]]) -> tuple[bool, bytes]:
-    """Answer an upgrade request: whether it succeeded, and the bytes of the response."""
-    protocol = ServerProtocol(logger=_library_logger)
-    request = Request(path, Headers(headers))
-    response = protocol.accept(request)
-    protocol.send_response(response)
-    return response.status_code == 101, b"".join(protocol.data_to_send())
 
 
 class WebSocket(asyncio.Protocol):
@@ -261,7 +247,7 @@ class WebSocket(asyncio.Protocol):
         library = self._library or ServerProtocol(
             state=WireState.OPEN,
             max_size=self._settings.max_message_bytes,
-            logger=_library_logger,
+            logger=library_logger,
         )
         library.receive_data(data)
         answer = b"".join(library.data_to_send())

@@ -32,8 +32,9 @@ from callboard_server.front.request import (
     head_bytes,
     text,
 )
+from callboard_server.handshake import handshake
 from callboard_server.stepping import step
-from callboard_server.websocket import WebSocket, handshake
+from callboard_server.websocket import WebSocket
 
 logger = logging.getLogger("callboard.server")
 
@@ -361,10 +362,7 @@ class HTTPConnection(asyncio.Protocol):
 
     def _become_websocket(self, request: Request, behind: bytes) -> None:
         self._unwrap(request)
-        headers = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers
-        ]
-        accepted, response = handshake(request.target.decode("latin-1"), headers)
+        accepted, response = handshake(request.target, request.headers)
         context, transport = self._context, self._transport
         if context.interference is not None:
             refusal = context.interference.to_upgrade(request)
