@@ -9,6 +9,7 @@ own form.
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from typing import Final, Protocol
 from urllib.parse import parse_qs
 
@@ -83,10 +84,16 @@ def _find_app(apps: Apps, key: str, query: str, client: ClientInfo) -> AppSettin
         return refusals.TLS_ONLY
     if not origins.allows(app.allowed_origins, client.origin):
         return refusals.origin_refused(client.origin or "")
-    # A client that names no version is taken for a current one.
-    version = parse_qs(query, keep_blank_values=True).get("protocol", ["7"])[-1]
+    version = _version(query)
     if not (version.isascii() and version.isdigit() and len(version) < 10):
         return refusals.malformed_version(version)
     if int(version) not in SUPPORTED_VERSIONS:
         return refusals.unsupported_version(int(version), SUPPORTED_VERSIONS)
     return app
+
+
+@lru_cache(maxsize=64)
+def _version(query: str) -> str:
+    """Return the version that a client asks for; all clients of a kind write the same query."""
+    # A client that names no version is taken for a current one.
+    return parse_qs(query, keep_blank_values=True).get("protocol", ["7"])[-1]

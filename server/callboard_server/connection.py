@@ -331,6 +331,8 @@ def _discard(data: bytes) -> None:
 def _new_socket_id(hub: Hub) -> str:
     """Draw an id of the form SDKs check (``123.456``) that nobody can guess."""
     while True:
-        socket_id = f"{secrets.randbelow(10**9)}.{secrets.randbelow(10**9)}"
+        # More bits than are used, so that all ids are equally likely but for one in 2**36.
+        drawn = secrets.randbits(96)
+        socket_id = f"{drawn // 10**9 % 10**9}.{drawn % 10**9}"
         if socket_id not in hub.connections:
             return socket_id
