@@ -8,10 +8,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callboard.traffic.comparison import ON_ITS_WAY_MS, Comparison, said
+
+#: How long an example takes says something of the machine only.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SUCCEEDED = "pusher_internal:subscription_succeeded"
 
@@ -72,6 +75,7 @@ def longest_rising(values: list[int]) -> int:
     return max(best, default=0)
 
 
+@untimed
 @given(st.permutations(range(8)), st.sampled_from(ORDERS))
 def test_of_events_that_changed_places_the_fewest_are_told(now: list[int], order: str) -> None:
     kinds = found("01234567", "".join(map(str, now)), order=order)
@@ -80,6 +84,7 @@ def test_of_events_that_changed_places_the_fewest_are_told(now: list[int], order
     assert moved == len(now) - longest_rising(now)
 
 
+@untimed
 @given(st.text("abc", max_size=12), st.text("abc", max_size=12), st.sampled_from(ORDERS))
 def test_what_is_missing_and_added_are_the_events_without_a_counterpart(
     recorded: str, now: str, order: str

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callboard.traffic.redaction import (
@@ -16,6 +16,9 @@ from callboard.traffic.redaction import (
     FrameRedaction,
     request_fields,
 )
+
+#: How long an example takes says something of the machine only.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SIGNATURE = "58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4"
 AUTH = f"key:{SIGNATURE}"
@@ -189,6 +192,7 @@ def nested(secret: Any, names: list[str], places: list[Any]) -> Any:
     return value
 
 
+@untimed
 @given(
     secret=secrets,
     name=st.sampled_from(sorted(SECRET_NAMES)).flatmap(
@@ -233,6 +237,7 @@ def test_no_secret_of_a_client_is_in_what_is_kept(
     assert secret not in redaction.quoted(f"you said {secret}")
 
 
+@untimed
 @given(secret=secrets, cut=st.integers(1, 200), keep_data=st.booleans())
 def test_no_secret_of_a_broken_frame_is_in_what_is_kept(
     secret: str, cut: int, keep_data: bool
@@ -243,6 +248,7 @@ def test_no_secret_of_a_broken_frame_is_in_what_is_kept(
     assert secret not in json.dumps(kept)
 
 
+@untimed
 @given(
     secret=secrets,
     name=st.sampled_from(sorted(SECRET_NAMES)),
@@ -259,6 +265,7 @@ def test_no_secret_of_a_request_is_in_what_is_kept(
     assert secret not in json.dumps(kept)
 
 
+@untimed
 @given(data=json_values, channel=st.text(max_size=8))
 def test_whatever_an_application_says_is_kept_as_it_is(data: Any, channel: str) -> None:
     said = {"event": "client-x", "channel": channel, "data": data}
