@@ -5,6 +5,7 @@ What a scenario adds to them is :mod:`scenario`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -86,6 +87,8 @@ def _writable(context: click.Context, parameter: click.Parameter, path: Path | N
     # Told now, for a run may take an hour.
     if path is not None and not path.parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(path.parent)!r} to write it to.")
+    if path is not None and not path.exists() and not os.access(path.parent, os.W_OK):
+        raise click.BadParameter(f"the folder {str(path.parent)!r} may not be written to.")
     return path
 
 

@@ -3,9 +3,10 @@
 1. Rounds interleave (A B A B): a machine that drifts drifts for all servers.
 2. A server that fails a round has a fault there and no figures; the others go on. When nobody was
    measured in a round, there is not another one.
-3. SIGINT and SIGTERM end the round under way, and its servers and clients with it. What was
-   measured before is printed, marked as partial. A second one does not wait for servers to end in
-   order: they are killed.
+3. SIGINT, SIGTERM and SIGHUP end the round under way, and its servers and clients with it. What
+   was measured before is printed, marked as partial. A second one does not wait for servers to end
+   in order: they are killed.
+4. The page is written before anything is printed: what reads the table may have read enough.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def run(measure: Callable[[Run], Coroutine[Any, Any, None]], output: Output) -> 
             under_way.results[-1].partial = True
     if failure:
         click.echo(f"error: {failure}", err=True)
-    status = _print([each for each in under_way.results if any(each.rounds.values())], output)
+    status = _told([each for each in under_way.results if any(each.rounds.values())], output)
     if interrupted:
         return INTERRUPTED
     return FAILED if failure else status
@@ -121,34 +122,52 @@ def run(measure: Callable[[Run], Coroutine[Any, Any, None]], output: Output) -> 
 async def _interruptible(measuring: Coroutine[Any, Any, None]) -> None:
     task = asyncio.ensure_future(measuring)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Again, it cancels the waiting for what is being ended.
         loop.add_signal_handler(number, task.cancel)
     await task
 
 
-def _print(results: Sequence[Result], output: Output) -> int:
+def _told(results: Sequence[Result], output: Output) -> int:
+    """Write and print the results; return the status that they deserve."""
     status = MEASURED
-    documents = []
-    for number, result in enumerate(results):
+    documents, tables = [], []
+    for result in results:
         verdicts = judge(result, output.limits, output.p99)
         faults = result.faults(output.limits.allowed_percent)
         if faults or not all(verdict.met for verdict in verdicts):
             status = FAILED
         documents.append(document(result, verdicts, faults, output.command, unix_seconds()))
-        if not result.measured:
+        if result.measured:
+            tables.append(as_table(result, verdicts, faults))
+        else:
             for fault in faults:
                 click.echo(f"error: {fault}", err=True)
-        elif not output.json:
-            click.echo("\n" * (number > 0) + as_table(result, verdicts, faults))
-    if output.json:
-        click.echo(as_json(documents))
-    if output.html is not None:
-        _write_page(output.html, documents)
+    if output.html is not None and not _page_written(output.html, documents):
+        status = FAILED
+    if not _printed(as_json(documents) if output.json else "\n\n".join(tables)):
+        status = FAILED
     return status
 
 
-def _write_page(path: Path, documents: list[dict[str, Any]]) -> None:
+def _page_written(path: Path, documents: list[dict[str, Any]]) -> bool:
     from callboard_bench.report.page import page
 
-    path.write_text(page(documents), encoding="utf-8")
+    try:
+        path.write_text(page(documents), encoding="utf-8")
+    except OSError as error:
+        click.echo(f"error: the page was not written: {error}; give another --html", err=True)
+        return False
+    return True
+
+
+def _printed(text: str) -> bool:
+    try:
+        if text:
+            click.echo(text)
+    except BrokenPipeError:  # whoever reads has read enough, which click knows
+        raise
+    except OSError as error:
+        click.echo(f"error: the result was not printed: {error}", err=True)
+        return False
+    return True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import math
 import os
 import signal
@@ -308,7 +310,48 @@ def test_a_page_is_written_besides(
     assert "latency p99" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_page_that_cannot_be_written_is_told_and_takes_nothing_else_away(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(stage, "--rounds", "1", "--html", "/dev/full", "--quiet") == 1
+
+    printed = capsys.readouterr()
+    assert "error: the page was not written: [Errno 28]" in printed.err
+    assert "latency p99" in printed.out
+
+
+class Refusing(io.StringIO):
+    """An output that takes nothing."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._error = OSError(number, os.strerror(number))
+
+    def write(self, text: str) -> int:
+        raise self._error
+
+
+def test_the_page_is_there_even_if_nobody_reads_the_table(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.html"
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", Refusing(errno.EPIPE))
+        assert bench(stage, "--rounds", "1", "--quiet", "--html", str(path)) == 1
+    assert "5 subscribers" in path.read_text()
+
+
+def test_a_table_that_cannot_be_printed_is_told(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", Refusing(errno.ENOSPC))
+        assert bench(stage, "--rounds", "1", "--quiet") == 1
+    assert "error: the result was not printed: [Errno 28]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_prints_the_rounds_that_were_done(
     stage: Stage, number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
