@@ -26,6 +26,7 @@ from callboard_protocol.reserved import worker_of
 from callboard_scheduler import answers, blobs, tokens
 from callboard_scheduler.api import Routes
 from callboard_scheduler.blobs import BlobKind
+from callboard_scheduler.clock import Clock, SystemClock
 from callboard_scheduler.engine import KEEP_MS, MAX_BACKLOG, Scheduler
 from callboard_scheduler.errors import (
     BadBlob,
@@ -72,6 +73,8 @@ class Scheduling:
     foreign = False
     #: Where workers fetch and put large values, if not at the address that they connect to.
     address = ""
+    #: What tasks go by, if somebody moves it; signatures go by the machine's all the same.
+    clock: Clock | None = None
 
     def __init__(
         self,
@@ -95,6 +98,11 @@ class Scheduling:
             Page(AUTH_PATH, ("POST",), _MAX_AUTH_BYTES, self._authorize),
             Page(blobs.PREFIX, ("GET", "PUT"), blobs.MAX_BLOB_BYTES, self._transfer),
         )
+
+    @property
+    def schedulers(self) -> dict[str, Scheduler]:
+        """Those that run, by the ids of their apps."""
+        return {app_id: running.scheduler for app_id, running in self._running.items()}
 
     # Life
 
@@ -149,6 +157,9 @@ class Scheduling:
             store,
             transport,
             secret=app.secret,
+            clock=self.clock,
+            signing_clock=SystemClock(),
+            self_timed=self.clock is None,
             max_backlog=self._max_backlog,
             keep_ms=self._keep_ms,
             address=self.address,

@@ -57,11 +57,24 @@ class Effects(Protocol):
 class Driver:
     """Carries an app's core through time."""
 
-    def __init__(self, core: Core, store: Store, effects: Effects, clock: Clock) -> None:
+    def __init__(
+        self,
+        core: Core,
+        store: Store,
+        effects: Effects,
+        clock: Clock,
+        *,
+        self_timed: bool = True,
+    ) -> None:
+        """``self_timed`` unless somebody moves the clock, and lets a Tick happen each time.
+
+        Otherwise nobody wakes for what is due, and a leap of the clock is not deafness.
+        """
         self.core = core
         self._store = store
         self._effects = effects
         self._clock = clock
+        self._self_timed = self_timed
         self._loop = asyncio.get_running_loop()
         self._tickets = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -90,7 +103,8 @@ class Driver:
 
     def start(self, turn: Turn, *, lazily: bool) -> None:
         """Carry out the core's first turn; ``lazily`` if nothing is worth a file yet."""
-        self._watch_on()
+        if self._self_timed:
+            self._watch_on()
         if lazily:
             self._first = list(turn.changes)
             turn = Turn((), turn.actions)
@@ -119,7 +133,8 @@ class Driver:
         if self.stopped:
             return
         now = self.instant()
-        self._deafness.look(now)
+        if self._self_timed:
+            self._deafness.look(now)
         self._carry_out(step(self.core, event, now))
         self._rearm()
 
@@ -330,6 +345,8 @@ class Driver:
 
     def _rearm(self) -> None:
         """See to it that what is due next is not missed."""
+        if not self._self_timed:
+            return
         wait_ms = self.core.timers.next_ms(self.instant())
         if wait_ms is None:
             return

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from callboard_scheduler import blobs, names, wire
+from callboard_scheduler.clock import Clock
 from callboard_scheduler.core import Core, actions
 from callboard_scheduler.transports import Sent, Transport
 from callboard_scheduler.wire import Assign, DownMessage, Update
@@ -34,10 +35,11 @@ class Outgoing:
         namespace: str,
         secret: str,
         address: str,
+        clock: Clock,
         call_soon: Callable[[Callable[[], None]], object],
         internal: Callable[[DownMessage], None],
     ) -> None:
-        """``address`` stands before the paths of large values.
+        """``address`` stands before the paths of large values, which expire by ``clock``.
 
         ``internal`` takes messages for the scheduler's own worker.
         """
@@ -46,6 +48,7 @@ class Outgoing:
         self._prefix = names.worker_prefix(namespace)
         self._secret = secret
         self._address = address
+        self._clock = clock
         self._call_soon = call_soon
         self._internal = internal
         self._pending: dict[str, list[DownMessage]] = {}
@@ -131,7 +134,7 @@ class Outgoing:
         return None
 
     def _path(self, task_id: str, fence: int, kind: blobs.BlobKind) -> str:
-        expires = self._core.now.wall // 1000 + _PATH_SECONDS
+        expires = self._clock.wall_ms() // 1000 + _PATH_SECONDS
         app = self._core.app
         return self._address + blobs.blob_path(self._secret, app, task_id, fence, kind, expires)
 

@@ -65,6 +65,8 @@ class Scheduler:
         *,
         secret: str,
         clock: Clock | None = None,
+        signing_clock: Clock | None = None,
+        self_timed: bool = True,
         namespace: str = DEFAULT_NAMESPACE,
         max_backlog: int = MAX_BACKLOG,
         keep_ms: int = KEEP_MS,
@@ -73,12 +75,16 @@ class Scheduler:
         """``max_backlog`` tasks may wait in a queue; finished ones are kept for ``keep_ms``.
 
         ``address`` is where large values are fetched and put, if not at that of the service.
+        ``signing_clock`` is by which tokens and signed paths expire, if not ``clock``. Who moves
+        ``clock`` himself is not ``self_timed``, and calls :meth:`tick` each time.
         """
         self.app_id = app_id
         self.namespace = namespace
         self.secret = secret
         self.transport = transport
         self.clock = clock or SystemClock()
+        self._signing_clock = signing_clock or self.clock
+        self._self_timed = self_timed
         self._store = store
         self._max_backlog = max_backlog
         self._keep_ms = keep_ms
@@ -109,6 +115,7 @@ class Scheduler:
             namespace=self.namespace,
             secret=self.secret,
             address=self._address,
+            clock=self._signing_clock,
             call_soon=loop.call_soon,
             internal=self._publish,
         )
@@ -116,11 +123,13 @@ class Scheduler:
             self.core, self.transport, namespace=self.namespace, find=self.stored_task
         )
         effects = _Effects(self._outgoing, self._feeds)
-        self._driver = Driver(self.core, self._store, effects, self.clock)
+        self._driver = Driver(
+            self.core, self._store, effects, self.clock, self_timed=self._self_timed
+        )
         self._incoming = Incoming(
             self._driver,
             self._outgoing,
-            self.clock,
+            self._signing_clock,
             namespace=self.namespace,
             secret=self.secret,
             watching=self._feeds.watching,
@@ -151,6 +160,16 @@ class Scheduler:
         await self._driver.stop()
         self._outgoing.flush()
         await self.transport.stop()
+
+    # Time
+
+    def tick(self) -> None:
+        """Deal with what is due by now."""
+        self._driver.happen(events.Tick())
+
+    def next_ms(self) -> int | None:
+        """Return in how many milliseconds something may be due, None when nothing will be."""
+        return self.core.timers.next_ms(self._driver.instant())
 
     # Tasks
 
