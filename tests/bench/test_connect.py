@@ -20,6 +20,7 @@ from callboard_bench.targets.target import Address, Target
 from support.bench_target import opened
 from support.faulty_service import FaultyService, faulty_service
 
+STALL_SECONDS = 1.0
 SHORT: dict[str, Any] = {"seconds": 0.3, "warm_up": 0.1}
 
 
@@ -164,6 +165,35 @@ async def test_signed_requests_are_answered(
 
 async def test_the_verifying_floor_answers_them_too(verifier: Target) -> None:
     assert (await triggered(verifier)).values["requests"] > 0
+
+
+async def test_fewer_requests_than_generators_are_sent_by_fewer(verifier: Target) -> None:
+    round_ = await triggered(verifier, distinct=1, generators=2)
+    assert round_.values["requests"] > 0
+
+
+async def test_a_stall_at_the_end_of_the_window_shows_in_the_latencies(
+    service: FaultyService,
+) -> None:
+    loop, answered, end = asyncio.get_running_loop(), 0, 0.0
+
+    async def stall_at_last(body: bytes) -> tuple[int, bytes]:
+        nonlocal answered, end
+        answered += 1
+        # From a third of the window on nobody is answered before its end.
+        if answered == 30:
+            end = loop.time() + STALL_SECONDS
+        await asyncio.sleep(max(0.0, end - loop.time()))
+        return 200, b"{}"
+
+    service.answer = stall_at_last
+    round_ = await triggered(service.target, rate=100, warm_up=0, seconds=0.9)
+
+    assert len(round_.curves["latency"]) == pytest.approx(90, abs=1)
+    assert round_.values["p99_ms"] >= 1000 * STALL_SECONDS * 0.9
+    (warning,) = (each for each in round_.warnings if "in their time" in each)
+    assert "lower --rate" in warning
+    assert "never" not in warning
 
 
 async def test_a_refused_request_ends_the_round_with_status_and_body(

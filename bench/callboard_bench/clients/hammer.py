@@ -3,13 +3,15 @@
 On a schedule (open loop) a request that is due goes out on any connection that is free; one that
 found none counts from when it was due, and so does one whose timer was later than a moment.
 Without one (closed loop) each connection sends its next request when the last was answered.
+
+What was due in the window is waited for behind its end, or a stall there would be no one's. The
+load goes on meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -25,6 +27,8 @@ from callboard_bench.websocket import Unexpected
 
 #: The resolution of the loop's timers: a shorter one would keep the loop busy.
 _SHORTEST_WAIT: Final = 0.001
+#: How often to see whether the last answers of a window have come.
+_LOOK_SECONDS: Final = 0.01
 _CLOSED: Final = "the server closed a kept-alive connection"
 
 
@@ -37,6 +41,7 @@ class Hammer:
         self._interval_ns = 1e9 / rate
         self._first_ns = 0
         self._sent = 0
+        self._connections: list[_Connection] = []
         self._idle: list[_Connection] = []
         #: Whether a request that was due found no connection free.
         self._starved = False
@@ -58,13 +63,14 @@ class Hammer:
             _, connection = await loop.create_connection(
                 lambda: _Connection(self), **address.endpoint()
             )
-            self._idle.append(connection)
+            self._connections.append(connection)
             self._counters[CONNECTED] += 1
         self._first_ns = monotonic_ns()
         if self.scheduled:
+            self._idle = list(self._connections)
             self._pump()
             return
-        for connection in self._idle:
+        for connection in self._connections:
             connection.send(next(self._requests), monotonic_ns())
 
     def answer(self, connection: _Connection, sent_ns: int) -> None:
@@ -87,6 +93,14 @@ class Hammer:
         self.failure = self.failure or reason
         self._counters[FAILED] += 1
 
+    async def answered_until(self, end_ns: int, patience_seconds: float) -> None:
+        """Wait until all that was due before a moment is answered, so long at most."""
+        last_ns = monotonic_ns() + int(patience_seconds * 1e9)
+        while self._outstanding(end_ns) and not self.failure:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if monotonic_ns() > last_ns:
+                return
+
     def check(self) -> None:
         """Raise what has gone wrong.
 
@@ -95,6 +109,12 @@ class Hammer:
         """
         if self.failure:
             raise Unexpected(self.failure)
+
+    def _outstanding(self, end_ns: int) -> bool:
+        if self.scheduled and self._due_ns < end_ns:
+            return True
+        busy = set(self._connections).difference(self._idle)
+        return any(connection.sent_ns < end_ns for connection in busy)
 
     def _pump(self) -> None:
         self._send_due()
@@ -119,17 +139,18 @@ class Hammer:
 
 
 class _Connection(asyncio.Protocol):
-    __slots__ = ("_data", "_hammer", "_sent_ns", "_transport")
+    __slots__ = ("_data", "_hammer", "_transport", "sent_ns")
 
     def __init__(self, hammer: Hammer) -> None:
         self._hammer = hammer
         self._transport: asyncio.Transport
-        self._sent_ns = 0
+        #: From when the last request counts.
+        self.sent_ns = 0
         self._data = b""
 
     def send(self, request: bytes, sent_ns: int) -> None:
         """Send a request whose time counts from then."""
-        self._sent_ns = sent_ns
+        self.sent_ns = sent_ns
         self._transport.write(request)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -137,7 +158,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._data and data == self._hammer.good:
-            self._hammer.answer(self, self._sent_ns)
+            self._hammer.answer(self, self.sent_ns)
             return
         self._data += data
         try:
@@ -152,7 +173,7 @@ class _Connection(asyncio.Protocol):
             self._fail(str(refusal(status, body)))
             return
         self._hammer.good, self._data = self._data, b""
-        self._hammer.answer(self, self._sent_ns)
+        self._hammer.answer(self, self.sent_ns)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(_CLOSED)
@@ -182,22 +203,27 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class RecordAnswers:
-    """Record the latencies of requests due from a moment on; answers None."""
+    """Record the latencies of requests due in a window; answers None."""
 
     start_ns: int
+    end_ns: int
 
     async def answer(self, desk: Desk) -> None:
         hammer = desk.kept(Hammer)
         hammer.check()
-        hammer.recording = Recording(self.start_ns, sys.maxsize)
+        hammer.recording = Recording(self.start_ns, self.end_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class CollectAnswers:
-    """Record no more; answers :class:`~callboard_bench.recording.Recorded`."""
+    """Wait for what was due in the window; answers :class:`~callboard_bench.recording.Recorded`."""
+
+    end_ns: int
+    patience_seconds: float
 
     async def answer(self, desk: Desk) -> Recorded:
         hammer = desk.kept(Hammer)
+        await hammer.answered_until(self.end_ns, self.patience_seconds)
         hammer.check()
         recording, hammer.recording = hammer.recording, Recording()
         return recording.result()

@@ -18,7 +18,7 @@ from callboard_bench.api import post
 from callboard_bench.clients.hammer import Begin, CollectAnswers, RecordAnswers
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import Generator, ask_all, counted, divided
-from callboard_bench.process import Meter
+from callboard_bench.process import Meter, Use
 from callboard_bench.recording import STEP_SECONDS, Recorded
 from callboard_bench.rounds import SHARES, Metric, Round, Timeline, Watch, doubts, shares
 from callboard_bench.sampler import Sampler
@@ -41,6 +41,10 @@ REQUESTS: Final = "requests_per_second"
 _CHANNEL: Final = "bench-nobody"
 _ANSWER_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.25
+#: How long what was due in the window is waited for behind its end.
+_PATIENCE_SECONDS: Final = 10.0
+#: Below this share of what was due, a server has set the pace itself.
+_TAKEN_SHARE: Final = 0.99
 #: Below this the connections, not the server, were what everybody waited for.
 _SATURATED_SHARE: Final = 0.9
 #: A signature is good for 600 s, and the clocks of two machines differ.
@@ -97,7 +101,7 @@ class Load:
 
 async def run(target: Target, load: Load, watch: Watch) -> Round:
     """Run one round."""
-    async with loaders(min(load.generators, load.connections)) as processes:
+    async with loaders(min(load.generators, load.connections, load.distinct)) as processes:
         return await _measured(target, load, watch, processes)
 
 
@@ -113,8 +117,9 @@ async def _measured(
     await ask_all(processes, questions, _ANSWER_SECONDS)
     await _unless_failed(processes, load.warm_up, watch)
     watch.phase("measuring")
-    recording = [RecordAnswers(monotonic_ns())] * len(processes)
-    await ask_all(processes, recording, _ANSWER_SECONDS)
+    start_ns = monotonic_ns()
+    end_ns = start_ns + int(load.seconds * 1e9)
+    await ask_all(processes, [RecordAnswers(start_ns, end_ns)] * len(processes), _ANSWER_SECONDS)
     meter = Meter(target.pids, [process.pid for process in processes])
     sampler = Sampler(target.pids, watch.sample)
     before = counted(processes).answered
@@ -124,16 +129,11 @@ async def _measured(
         series = sampler.stop()
     answered, use = counted(processes).answered - before, meter.end()
     recorded = Recorded()
-    collecting = [CollectAnswers()] * len(processes)
-    for part in await ask_all(processes, collecting, _ANSWER_SECONDS):
+    collecting = [CollectAnswers(end_ns, _PATIENCE_SECONDS)] * len(processes)
+    for part in await ask_all(processes, collecting, _PATIENCE_SECONDS + _ANSWER_SECONDS):
         recorded.merge(part)
     cpu, latencies = use.server, recorded.latencies
     per_request = 1e6 / answered if answered else math.nan
-    warnings = doubts(use)
-    if math.isinf(load.rate) and use.server_share < _SATURATED_SHARE:
-        warnings.append(
-            f"the server was busy for {use.server_share:.0%} of the time only: add --connections"
-        )
     values = {
         REQUESTS: answered / use.seconds,
         "events_per_second": answered * load.batch / use.seconds,
@@ -150,10 +150,25 @@ async def _measured(
     return Round(
         values,
         None if answered else "no request was answered",
-        warnings,
+        [*doubts(use), *_pace(load, answered, use, len(latencies))],
         curves={"latency": latencies},
         timeline=Timeline(STEP_SECONDS, timeline),
     )
+
+
+def _pace(load: Load, answered: int, use: Use, timed: int) -> list[str]:
+    """Return why the pace was not the one that was asked for."""
+    if math.isinf(load.rate):
+        if use.server_share < _SATURATED_SHARE:
+            share = f"{use.server_share:.0%}"
+            return [f"the server was busy for {share} of the time only: add --connections"]
+        return []
+    if answered >= _TAKEN_SHARE * load.rate * use.seconds:
+        return []
+    missing = max(0, round(load.rate * load.seconds) - timed)
+    never = f", and {missing:,} never, which have no latency" if missing else ""
+    taken = f"{answered:,} of {round(load.rate * use.seconds):,} requests in their time{never}"
+    return [f"the server answered {taken}: lower --rate, or add --connections"]
 
 
 async def _unless_failed(processes: Sequence[Generator], seconds: float, watch: Watch) -> None:
