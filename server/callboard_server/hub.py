@@ -77,18 +77,34 @@ class LocalChannel:
     """This process's subscribers of one channel.
 
     ``groups`` has them by wire form. ``joining`` has those whose subscription is not confirmed
-    yet, with the events that wait behind the confirmation.
+    yet, with the events that wait behind the confirmation; it is there only for as long as there
+    are any, since most channels have none nearly always.
     """
 
     __slots__ = ("groups", "joining")
 
     def __init__(self) -> None:
         self.groups: dict[Encode, dict[Subscriber, None]] = {}
-        self.joining: dict[Subscriber, list[tuple[Serial, bytes]]] = {}
+        self.joining: dict[Subscriber, list[tuple[Serial, bytes]]] | None = None
 
     @property
     def empty(self) -> bool:
-        return not self.groups and not self.joining
+        return not self.groups and self.joining is None
+
+    def begin(self, connection: Subscriber) -> None:
+        """Let events wait for ``connection`` from now on."""
+        if self.joining is None:
+            self.joining = {}
+        self.joining[connection] = []
+
+    def end(self, connection: Subscriber) -> list[tuple[Serial, bytes]]:
+        """Return the events that wait for ``connection``, and let no more wait."""
+        if self.joining is None:
+            return []
+        waiting = self.joining.pop(connection, [])
+        if not self.joining:
+            self.joining = None
+        return waiting
 
 
 class Hub:
@@ -139,9 +155,10 @@ class Hub:
         excluded = self.connections.get(message.excluded) if message.excluded else None
         for encode, group in channel.groups.items():
             self.flusher.send_all(group, encode(message.payload), excluded)
-        for connection, waiting in channel.joining.items():
-            if connection is not excluded:
-                waiting.append((serial, message.payload))
+        if channel.joining is not None:
+            for connection, waiting in channel.joining.items():
+                if connection is not excluded:
+                    waiting.append((serial, message.payload))
 
     def user_changed(self, app_id: str, user_id: str, online: bool, serial: Serial) -> None:
         """Tell this process's watchers that a user came online or went offline."""
@@ -170,7 +187,7 @@ class Hub:
         channel = self._channels.get(key)
         if channel is None:
             channel = self._channels[key] = LocalChannel()
-        channel.joining[connection] = []
+        channel.begin(connection)
 
     def confirm_join(self, connection: Subscriber, channel_name: str, serial: Serial) -> None:
         """Deliver what waited and is newer than the snapshot ``serial``, then events as they come.
@@ -178,7 +195,7 @@ class Hub:
         Whatever confirms the subscription to the client must have been sent before.
         """
         channel = self._channels[(connection.app.id, channel_name)]
-        for place, payload in channel.joining.pop(connection):
+        for place, payload in channel.end(connection):
             if place.epoch != serial.epoch or place.n > serial.n:
                 connection.send(payload)
         channel.groups.setdefault(connection.encode, {})[connection] = None
@@ -189,7 +206,7 @@ class Hub:
         channel = self._channels.get(key)
         if channel is None:
             return
-        channel.joining.pop(connection, None)
+        channel.end(connection)
         group = channel.groups.get(connection.encode)
         if group is not None:
             group.pop(connection, None)
