@@ -30,7 +30,7 @@ class BenchCommand(Sectioned):
     """Remembers what was typed, to print how a result can be had again."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[_ARGUMENTS] = [without_secrets(each) for each in args]
+        ctx.meta[_ARGUMENTS] = without_secrets(args)
         return super().parse_args(ctx, args)
 
 

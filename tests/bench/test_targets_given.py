@@ -58,10 +58,23 @@ def test_what_is_no_url_is_told_without_its_secret(text: str, expected: str) -> 
     assert "hidden" not in str(raised.value)
 
 
-def test_no_word_of_a_command_line_keeps_its_secret() -> None:
-    word = "serve --at http://k:a@h/apps/1 --and https://k:b@h/apps/2"
-
-    assert without_secrets(word) == "serve --at http://k:***@h/apps/1 --and https://k:***@h/apps/2"
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (
+            ["serve --at http://k:a@h/apps/1 --and https://k:b@h/apps/2"],
+            ["serve --at http://k:***@h/apps/1 --and https://k:***@h/apps/2"],
+        ),
+        (["http://k:half@half@h:1/apps/1"], ["http://k:***@h:1/apps/1"]),
+        (
+            ["--url", "http://k:a%2Fb@h:1/apps/1", "--server", "APP_SECRET=a/b serve --key k a/bc"],
+            ["--url", "http://k:***@h:1/apps/1", "--server", "APP_SECRET=*** serve --key k a/bc"],
+        ),
+        (["--alone", "--rounds", "3"], ["--alone", "--rounds", "3"]),
+    ],
+)
+def test_no_word_of_a_command_line_keeps_a_secret(words: list[str], kept: list[str]) -> None:
+    assert without_secrets(words) == kept
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,9 @@ _QUIET_SECONDS: Final = 2.0
 _ARRIVE_SECONDS: Final = 60.0
 _ANSWER_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.25
-#: Below this share of what was offered, a server has set the pace itself.
-_TAKEN_SHARE: Final = 0.99
+#: Below this share of what was offered, a server has set the pace itself. Of a hundredth that
+#: never left, the 99th percentile would show nothing.
+_TAKEN_SHARE: Final = 0.999
 #: Below this share of a core, something else than the server was what everybody waited for.
 _SATURATED_SHARE: Final = 0.9
 

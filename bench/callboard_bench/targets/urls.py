@@ -6,6 +6,7 @@ That is the form in which Pusher's libraries take an app from ``PUSHER_URL``.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -16,6 +17,9 @@ FORM: Final = "http://KEY:SECRET@HOST:PORT/apps/ID"
 
 _NAMED: Final = re.compile(r"([\w.-]+)=(.*)", re.DOTALL)
 _PATH: Final = re.compile(r"/apps/([^/]+)/?")
+#: A secret may hold an @, as a host cannot.
+_SECRET: Final = re.compile(r"(://[^:/@\s]*:)([^/\s]*)@")
+_STRUCK: Final = "***"
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -61,6 +65,15 @@ def parse_url(text: str) -> Url:
     return Url(name or f"{host}:{port}", bool(name), app, host, port, parts.scheme == "https")
 
 
-def without_secrets(text: str) -> str:
-    """Return a command line's word with the secrets of all URLs in it struck out."""
-    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
+def without_secrets(words: Sequence[str]) -> list[str]:
+    """Return a command line's words with the secrets of all URLs in them struck out.
+
+    They are struck out wherever they stand: what starts a server is told the same secret.
+    """
+    found = {secret for word in words for _, secret in _SECRET.findall(word)}
+    secrets = {form for secret in found for form in (secret, unquote(secret)) if form}
+    alone = "|".join(map(re.escape, secrets)) or "(?!)"
+    return [
+        re.sub(rf"(?<![\w-])({alone})(?![\w-])", _STRUCK, _SECRET.sub(rf"\1{_STRUCK}@", word))
+        for word in words
+    ]
