@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import os
 import resource
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -85,15 +86,43 @@ def rss_if_alive(pid: int) -> int | None:
 def members_of(group: int) -> list[int]:
     """Return the processes of a group that have not ended, even where nobody waited for them."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it has ended meanwhile
-                continue
-            if int(fields[2]) == group and fields[0] != "Z":
-                found.append(int(entry.name))
+    for pid in pids():
+        fields = _status(pid)
+        if fields and int(fields[2]) == group and fields[0] != "Z":
+            found.append(pid)
     return found
+
+
+def pids() -> list[int]:
+    """Return all processes that can be seen."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def with_children(parents: Iterable[int]) -> tuple[int, ...]:
+    """Return these processes and all that descend from them.
+
+    This one is never among them, nor what descends through it, even where a server started it.
+    """
+    children: dict[int, list[int]] = defaultdict(list)
+    for pid in pids():
+        if fields := _status(pid):
+            children[int(fields[1])].append(pid)
+    found: dict[int, None] = {}
+    waiting = list(parents)
+    for pid in waiting:
+        if pid not in found and pid != os.getpid():
+            found[pid] = None
+            waiting.extend(children[pid])
+    return tuple(found)
+
+
+def _status(pid: int) -> list[str]:
+    """Return what ``man 5 proc_pid_stat`` has from 3, the state, on; empty if it has ended."""
+    try:
+        # The command in parentheses may itself hold spaces and parentheses.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def _memory_of(pid: int, field: str) -> int:
@@ -138,6 +167,7 @@ class Meter:
     """Samples every process of a run at the beginning and the end of a window.
 
     A server's process that ends in between counts with nothing; its parent and siblings count on.
+    One that begins in between, or has begun since the server listened, counts like the others.
     """
 
     def __init__(
@@ -149,7 +179,7 @@ class Meter:
         """Begin a window. The publisher may be the main process: then it needs no id."""
         self._server_pids = server_pids
         self._client_pids = [publisher_pid or os.getpid(), *generator_pids]
-        self._before = self._read()
+        self.begin()
 
     def _read(self) -> tuple[int, float, dict[int, Cpu], list[Cpu]]:
         return (
@@ -161,6 +191,8 @@ class Meter:
 
     def begin(self) -> None:
         """Begin a window."""
+        # Many a server starts its workers once it listens.
+        self._server_pids = with_children(self._server_pids)
         self._before = self._read()
 
     def end(self) -> Use:
@@ -171,6 +203,9 @@ class Meter:
         """
         then, busy_then, server_then, clients_then = self._before
         now, busy_now, server_now, clients_now = self._read()
+        for pid in with_children(server_now):
+            if pid not in server_now and (cpu := cpu_if_alive(pid)) is not None:
+                server_then[pid], server_now[pid] = Cpu(0.0, 0.0), cpu
         if self._server_pids and not server_now:
             raise ProcessLookupError("no process of the server is left")
         seconds = (now - then) / 1e9

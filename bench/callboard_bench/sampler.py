@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from callboard_bench.clock import monotonic_ns
-from callboard_bench.process import cpu_if_alive, rss_if_alive
+from callboard_bench.process import cpu_if_alive, rss_if_alive, with_children
 from callboard_bench.recording import STEP_SECONDS
 
 CPU: Final = "server_cpu_percent"
@@ -38,7 +38,8 @@ class Sampler:
         Args:
             sample: is told each value as it is read, such as ``watch.sample``.
         """
-        self._pids = pids
+        # As with a meter: many a server starts its workers once it listens.
+        self._pids = with_children(pids)
         self._sample = sample
         self._series: dict[str, list[float]] = {CPU: [], RSS: []}
         self._read_at = monotonic_ns()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,6 +61,37 @@ def test_a_window_has_the_cpu_time_of_all_processes_of_a_server() -> None:
     assert use.server_share == pytest.approx(use.server.total / use.seconds)
     assert BUSY_SECONDS - slack <= use.generator_share * use.seconds < use.server.total
     assert use.others_share >= 0
+
+
+#: Starts a worker when it reads a line, and says when that has worked for a while.
+PARENT = f"""
+import os, sys, time
+for line in sys.stdin:
+    if os.fork() == 0:
+        while time.process_time() < {BUSY_SECONDS}:
+            pass
+        print("done", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_a_worker_that_a_server_starts_later_counts_from_its_beginning() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        process_group=0,
+    ) as process:
+        meter = Meter([process.pid], [])
+        work(process)
+        used = meter.end().server.total
+        meter.begin()
+        again = meter.end().server.total
+        os.killpg(process.pid, signal.SIGKILL)
+
+    assert used >= BUSY_SECONDS - 2 * TICK_SECONDS
+    assert again < BUSY_SECONDS
 
 
 def test_a_process_of_a_server_that_ends_leaves_the_others_counted() -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from callboard_bench.api import App
+from callboard_bench.process import with_children
 from callboard_bench.targets import server_process, started
-from callboard_bench.targets.owners import owners, with_children
+from callboard_bench.targets.owners import owners
 from callboard_bench.targets.running import Unreachable, answers, running_server
 from callboard_bench.targets.server_process import ServerFailed
 from callboard_bench.targets.started import Place, callboard, floor, started_server

@@ -20,7 +20,7 @@ from callboard_bench.clients.connector import Arrivals, Come, Leave, Lost
 from callboard_bench.clients.link import HTTP_PATH, TRANSPORTS, Wire
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import Generator, Question, ask_all, counted, divided
-from callboard_bench.process import Meter, Use, rss_if_alive
+from callboard_bench.process import Meter, Use, rss_if_alive, with_children
 from callboard_bench.recording import STEP_SECONDS, Recorded
 from callboard_bench.rounds import SHARES, Metric, Round, Timeline, Watch, doubts, shares
 from callboard_bench.sampler import Sampler
@@ -203,7 +203,7 @@ class _Connecting:
         return last
 
     def _rss(self) -> float:
-        return float(sum(rss_if_alive(pid) or 0 for pid in self._target.pids))
+        return float(sum(rss_if_alive(pid) or 0 for pid in with_children(self._target.pids)))
 
 
 def _values(arrivals: Arrivals, use: Use, number: int) -> dict[str, float]:

@@ -2,20 +2,18 @@
 
 ``/proc/net/tcp`` and ``tcp6`` name the socket behind every listening port, ``/proc/PID/fd`` who
 holds it. The holders count, and all that descend from them, so that a server which forks counts
-whole. The tool never does, nor what descends through it, even where the server's process started
-it. Sockets of other users' processes are found by root only, those of a container not at all.
+whole. Sockets of other users' processes are found by root only, those of a container not at all.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
-from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from callboard_bench.process import pids, with_children
 from callboard_bench.targets.target import Address
 
 _LISTENING: Final = "0A"  # TCP_LISTEN of include/net/tcp_states.h
@@ -33,22 +31,7 @@ def owners(*addresses: Address) -> tuple[int, ...]:
     if not inodes:
         return ()
     links = {f"socket:[{inode}]" for inode in inodes}
-    return with_children(pid for pid in _pids() if _holds(pid, links))
-
-
-def with_children(pids: Iterable[int]) -> tuple[int, ...]:
-    """Return these processes and all that descend from them, but not this one and its own."""
-    children: dict[int, list[int]] = defaultdict(list)
-    for pid in _pids():
-        if (parent := _parent(pid)) is not None:
-            children[parent].append(pid)
-    found: dict[int, None] = {}
-    waiting = list(pids)
-    for pid in waiting:
-        if pid not in found and pid != os.getpid():
-            found[pid] = None
-            waiting.extend(children[pid])
-    return tuple(found)
+    return with_children(pid for pid in pids() if _holds(pid, links))
 
 
 def is_local(address: Address) -> bool:
@@ -85,18 +68,6 @@ def _address(text: str) -> str:
 def _plain(ip: str) -> str:
     address = ipaddress.ip_address(ip.partition("%")[0])
     return str(getattr(address, "ipv4_mapped", None) or address)
-
-
-def _pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def _parent(pid: int) -> int | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:  # it has ended, or is not ours to see
-        return None
-    return int(stat.rpartition(")")[2].split()[1])
 
 
 def _holds(pid: int, links: set[str]) -> bool:

@@ -12,7 +12,8 @@ from typing import Final
 from callboard_bench import api
 from callboard_bench.api import App
 from callboard_bench.errors import BenchError
-from callboard_bench.targets.owners import is_local, owners, with_children
+from callboard_bench.process import with_children
+from callboard_bench.targets.owners import is_local, owners
 from callboard_bench.targets.target import Address, Contender, Target
 
 _ANSWER_SECONDS: Final = 5.0

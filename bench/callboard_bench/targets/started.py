@@ -23,8 +23,9 @@ from typing import Final
 import orjson
 
 from callboard_bench.api import App
+from callboard_bench.process import with_children
 from callboard_bench.targets.loopback import is_loopback
-from callboard_bench.targets.owners import owners, with_children
+from callboard_bench.targets.owners import owners
 from callboard_bench.targets.server_process import ServerFailed, ServerProcess, started_process
 from callboard_bench.targets.target import Address, Contender, Target
 
