@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import os
+import signal
 
 import orjson
 import pytest
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from callboard_bench.figures import Latencies
 from callboard_bench.process import Cpu, Use
+from callboard_bench.report import display as display_module
 from callboard_bench.report.display import Lines, Live, Quiet, display
 from callboard_bench.report.document import as_json, document
 from callboard_bench.report.scene import Scene
@@ -185,6 +188,13 @@ def test_lines_are_printed_where_nobody_draws(
     assert isinstance(display(quiet=True), Quiet)
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a drawing process take its time to begin, as it does on a busy machine."""
+    monkeypatch.setattr(display_module, "_END_SECONDS", 30.0)
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_a_drawing_process_ends_with_its_run_and_is_not_missed_when_it_dies() -> None:
     shown = Live()
     shown.begin("fanout")
@@ -199,3 +209,17 @@ def test_a_drawing_process_ends_with_its_run_and_is_not_missed_when_it_dies() ->
     other.begin("fanout")
     other.close()
     assert other._process.exitcode == 0
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_terminal_that_is_held_holds_no_run() -> None:
+    shown = Live()
+    pid = shown._process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    # More than a pipe takes.
+    for done in range(5000):
+        shown.count(done)
+    os.kill(pid, signal.SIGCONT)
+    shown.close()
+    assert shown._process.exitcode == 0

@@ -8,6 +8,7 @@ job, it is a line for each round.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 from multiprocessing.connection import Connection
@@ -68,6 +69,9 @@ class Live:
         self._process = context.Process(target=_draw, args=(childs_end,), daemon=True)
         self._process.start()
         childs_end.close()
+        # A terminal that is held (Ctrl-S) holds whoever draws on it. What does not fit is dropped,
+        # whole: a message is shorter than what a pipe takes at once.
+        os.set_blocking(self._pipe.fileno(), False)
 
     def begin(self, title: str) -> None:
         self._tell("begin", title)
@@ -94,7 +98,7 @@ class Live:
     def _tell(self, *message: object) -> None:
         try:
             self._pipe.send(message)
-        except OSError:  # the drawing has ended: the run goes on unseen
+        except OSError:  # the drawing is behind, or has ended: the run goes on unseen
             pass
 
 
