@@ -39,9 +39,9 @@ from callboard_scheduler.names import PUBLISH, PUBLISH_QUEUE
 from callboard_scheduler.publishing import DocumentedLimits
 from callboard_scheduler.records import Attempt, Raw, Target
 from callboard_scheduler.records import Task as Record
-from callboard_scheduler.states import State
 from callboard_scheduler.stores import AttemptSaved, Loaded, StoredTask, TaskSaved
 from callboard_scheduler.stores.memory import MemoryStore
+from callboard_scheduler.submitted import Books, Task
 from callboard_scheduler.transports import OWN
 from callboard_scheduler.worker import values
 from callboard_scheduler.worker.context import Context
@@ -86,74 +86,7 @@ class VirtualClock:
         self._mono_ms += span
 
 
-class Task:
-    """A task of a :class:`VirtualScheduler`; two of the same id are equal."""
-
-    def __init__(self, scheduler: VirtualScheduler, task_id: str) -> None:
-        self._scheduler = scheduler
-        self.id = task_id
-
-    def __repr__(self) -> str:
-        record = self.record
-        return f"<Task {record.spec.name} {bytes(record.spec.args).decode()} {record.state.value}>"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Task) and other.id == self.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    @property
-    def record(self) -> Record:
-        """Everything that is known of it."""
-        return self._scheduler.record(self.id)
-
-    @property
-    def name(self) -> str:
-        return self.record.spec.name
-
-    @property
-    def args(self) -> Any:
-        """Its arguments, decoded."""
-        return msgspec.json.decode(self.record.spec.args)
-
-    @property
-    def state(self) -> str:
-        return self.record.state.value
-
-    @property
-    def result(self) -> Any:
-        """What its function returned.
-
-        Raises:
-            AssertionError: it has not succeeded; the text says how it stands.
-        """
-        record = self.record
-        if record.state is not State.SUCCEEDED:
-            raise AssertionError(f"{self!r} has no result: {record.error or self.why()}")
-        return None if record.result is None else msgspec.json.decode(record.result)
-
-    @property
-    def error(self) -> str | None:
-        """``Type: message`` of the last failed try, None if there was none."""
-        error = self.record.error
-        return None if error is None else f"{error.type}: {error.msg}"
-
-    @property
-    def progress(self) -> list[float | None]:
-        """Every ``pct`` that it reported, in order."""
-        return self._scheduler.reported.get(self.id, [])
-
-    def cancel(self) -> None:
-        """Cancel it."""
-        self._scheduler.ask(lambda ticket: events.Cancel(ticket, self.id))
-
-    def why(self) -> list[str]:
-        """Return why it waits, or how it ended, and what became of each attempt."""
-        return self._scheduler.why(self.id)
-
-
-class VirtualScheduler:
+class VirtualScheduler(Books):
     """Tasks, schedules and workers in one object, for one test.
 
     ``workers`` are yours: their functions run in the test's thread. Without any, tasks only wait.
@@ -163,10 +96,8 @@ class VirtualScheduler:
         self.clock = clock or VirtualClock()
         #: Events that were published later or on a schedule, as trigger bodies.
         self.published: list[dict[str, Any]] = []
-        #: Task id to every progress that was reported.
-        self.reported: dict[str, list[float | None]] = {}
-        #: Task id to every line that was logged.
-        self.logged: dict[str, list[str]] = {}
+        self.reported = {}
+        self.logged = {}
         self._finished: dict[str, Record] = {}
         # By task and fence.
         self._attempts: dict[str, dict[int, Attempt]] = {}
@@ -225,6 +156,9 @@ class VirtualScheduler:
         )
         self.ask(lambda ticket: events.PutSchedule(ticket, schedule))
 
+    def cancel(self, task_id: str) -> None:
+        self.ask(lambda ticket: events.Cancel(ticket, task_id))
+
     def move(self, task: Task, worker: str | None) -> None:
         """Give a task to another worker; None is whoever is free."""
         target = None if worker is None else Target(worker)
@@ -265,68 +199,18 @@ class VirtualScheduler:
 
     @property
     def tasks(self) -> list[Task]:
-        """Every task there is, in order of submission."""
         return [Task(self, task_id) for task_id in self._submitted]
 
     def record(self, task_id: str) -> Record:
-        """Return what is known of a task.
-
-        Raises:
-            KeyError: there is none of this id.
-        """
         live = self._core.tasks.get(task_id)
         return live if live is not None else self._finished[task_id]
 
     def why(self, task_id: str) -> list[str]:
-        """Return what ``GET tasks/{id}/why`` would: why a task is where it is, and its history.
-
-        Raises:
-            KeyError: there is none of this id.
-        """
         task = self._core.tasks.get(task_id)
         waits = [] if task is None else reasons.why(self._core, task)
         attempts = self._attempts.get(task_id, {})
         stored = StoredTask(self.record(task_id), [attempts[fence] for fence in sorted(attempts)])
         return [*waits, *history(stored)]
-
-    def assert_submitted(
-        self,
-        name: str,
-        *,
-        args: Mapping[str, Any] | Sequence[Any] | None = None,
-        times: int | None = None,
-        **options: Any,
-    ) -> Task:
-        """Return the last task of this name, arguments and options (fields of its spec).
-
-        ``times`` is how many there must be, at least one if it is None.
-
-        Raises:
-            AssertionError: there are not; the text has what was submitted.
-        """
-        found = [task for task in self.tasks if self._matches(task, name, args, options)]
-        if (found and times is None) or len(found) == times:
-            return found[-1] if found else Task(self, "")
-        wanted = ", ".join(
-            [name, *([f"args={args!r}"] if args is not None else [])]
-            + [f"{option}={value!r}" for option, value in options.items()]
-        )
-        expected = "at least one" if times is None else str(times)
-        lines = "\n".join(f"  {task!r}" for task in self.tasks) or "  (nothing)"
-        raise AssertionError(
-            f"expected {expected} of {wanted}, got {len(found)}; submitted were:\n{lines}"
-        )
-
-    def _matches(self, task: Task, name: str, args: object, options: Mapping[str, Any]) -> bool:
-        spec = task.record.spec
-        return (
-            spec.name == name
-            and (args is None or _plain(args) == task.args)
-            and all(
-                _plain(getattr(spec, field)) == _plain(bodies.time_of(field, value))
-                for field, value in options.items()
-            )
-        )
 
     # Inside
 
@@ -416,11 +300,6 @@ class _Reports:
 
     def saved(self, fence: int, checkpoint: Raw) -> None:
         self._scheduler.heard(self._worker_id, wire.Checkpoint(self._task_id, fence, checkpoint))
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as it is after a way through JSON, so that tuples equal lists."""
-    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _is_cancelled() -> bool:
