@@ -1,4 +1,4 @@
-"""A Pusher server for tests: the ``pusher_server`` fixture.
+"""A Pusher server for tests: the ``pusher_server`` fixture, and ``task_scheduler`` on top of it.
 
 This module is imported in every pytest run of every project that has Callboard installed, so it
 imports nothing of it before a test asks for a fixture. What tests annotate with is here by name,
@@ -20,6 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from callboard.fixture import CapturedWebhook, Channel, Connection, Event, NotSeen
     from callboard.fixture import FixtureServer as PusherServer
+    from callboard.fixture.tasks import TaskScheduler
     from pytest_callboard.factory import PusherServerFactory
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "NotSeen",
     "PusherServer",
     "PusherServerFactory",
+    "TaskScheduler",
 ]
 
 #: Where a name is found that was not needed so far: the module, and what it is called there.
@@ -37,6 +39,7 @@ _ELSEWHERE = {
     **{name: ("callboard.fixture", name) for name in __all__},
     "PusherServer": ("callboard.fixture", "FixtureServer"),
     "PusherServerFactory": ("pytest_callboard.factory", "PusherServerFactory"),
+    "TaskScheduler": ("callboard.fixture.tasks", "TaskScheduler"),
 }
 
 
@@ -103,7 +106,24 @@ def pusher_server(
     server.reset()
 
 
+@pytest.fixture
+def task_scheduler(
+    pusher_server: PusherServer, request: pytest.FixtureRequest
+) -> Iterator[TaskScheduler]:
+    """The scheduler of ``pusher_server``, which has none otherwise, with time that a test moves.
+
+    No task is left of the test before, and it is a Monday, 1 January 2024, 09:00 UTC.
+    """
+    from callboard.fixture.tasks import TaskScheduler
+
+    with TaskScheduler(pusher_server) as scheduler:
+        request.node.stash[_SCHEDULER] = scheduler
+        yield scheduler
+        del request.node.stash[_SCHEDULER]
+
+
 _SERVER = pytest.StashKey["PusherServer"]()
+_SCHEDULER = pytest.StashKey["TaskScheduler"]()
 
 
 # The old form of wrappers, which every pytest understands that somebody may have.
@@ -122,3 +142,6 @@ def pytest_runtest_makereport(
 
         if not call.excinfo.errisinstance(NotSeen):
             report.sections.append(("pusher_server", str(server.scene())))
+        scheduler = item.stash.get(_SCHEDULER, None)
+        if scheduler is not None and not call.excinfo.errisinstance(scheduler.NotSeen):
+            report.sections.append(("task_scheduler", scheduler.scene()))
