@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from callboard.commands.fixture import fixture
 from callboard.commands.record import record
 from callboard.commands.replay import replay
 from callboard.commands.scheduler import scheduler
@@ -171,5 +172,8 @@ def demo() -> None:
     raise SystemExit(run())
 
 
-for command in (tasks, schedules, scheduler, worker, workers, queues, token, record, replay):
+for command in (
+    *(tasks, schedules, scheduler, worker, workers, queues, token),
+    *(record, replay, fixture),
+):
     main.add_command(command)

@@ -48,7 +48,7 @@ class Page:
     ``max_body_bytes`` may be more or less than an API request may have. Preflights and other
     methods than these are answered without asking. One that is not ``open`` is asked for every
     method, preflights too, and says itself who may read what it answers; so does whoever attends
-    to an exchange.
+    to an exchange. What it refuses is not logged as a refusal of the server.
     """
 
     path: str

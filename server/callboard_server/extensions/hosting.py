@@ -31,6 +31,8 @@ class Extensions:
         self.paths = tuple(page.path.encode() for page in self._pages)
         #: Those of them whose refusals any page may read, as it may the answers.
         self.open_paths = tuple(page.path.encode() for page in self._pages if page.open)
+        #: Those whose refusals are nobody else's affair.
+        self.own_paths = tuple(page.path.encode() for page in self._pages if not page.open)
 
     # Life
 

@@ -443,6 +443,8 @@ class HTTPConnection(asyncio.Protocol):
         return msgspec.structs.replace(response, headers=(*response.headers, ANY_ORIGIN))
 
     def _note_refusal(self, request: Request, response: Response) -> None:
+        if request.target.startswith(self._context.extensions.own_paths):
+            return
         # The query holds the signature.
         path = request.target.partition(b"?")[0][:200].decode("latin-1")
         self._context.hub.refusals.note(
