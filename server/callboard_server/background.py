@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
@@ -56,6 +57,7 @@ class BackgroundServer:
         self._make_server = make_server
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._process_id = 0
         self._server: Server | None = None
         self._life = _Life()
 
@@ -123,23 +125,27 @@ class BackgroundServer:
                 host, port = self.settings.host, self.settings.port
                 raise listeners.explain(error, host, port) from error
             raise
+        self._process_id = os.getpid()
         self._thread = thread
 
     def stop(self, drain_seconds: float | None = None) -> None:
-        """Stop, as :meth:`Server.stop` does, and return once the thread has ended."""
+        """Stop, as :meth:`Server.stop` does, and return once the thread has ended.
+
+        In a process that was forked from the server's, the server goes on.
+        """
         thread, life = self._thread, self._life
         if thread is None:
             return
         self._loop = self._thread = self._server = None
+        if not self._is_here:
+            return  # it is the parent's to end
         life.ending.set_result(drain_seconds)
         thread.join()
         life.ended.result()
 
     def reload(self, settings: Settings) -> None:
         """Take over settings, as :meth:`Server.reload` does, and return once it is done."""
-        if self._loop is None:
-            raise RuntimeError("the server is not running: call start() first")
-        asyncio.run_coroutine_threadsafe(self.server.reload(settings), self._loop).result()
+        self.submit(lambda server: server.reload(settings)).result()
 
     def call(self, function: Callable[[Server], Result]) -> Result:
         """Run ``function(server)`` on the server's thread, which may be this one.
@@ -158,7 +164,17 @@ class BackgroundServer:
         """Begin ``function(server)`` on the server's thread, and return what will be its result."""
         if self._loop is None:
             raise RuntimeError("the server is not running: call start() first")
+        if not self._is_here:
+            raise RuntimeError(
+                "the server runs in the process that this one was forked from: ask it there, or "
+                "start one here"
+            )
         return asyncio.run_coroutine_threadsafe(function(self.server), self._loop)
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether this process started it: a fork takes all threads but its own away."""
+        return self._process_id == os.getpid()
 
     def _live(self, life: _Life) -> None:
         # All of it in here: the thread that starts the server may have a loop running already.

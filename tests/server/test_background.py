@@ -160,3 +160,23 @@ def test_what_goes_wrong_at_the_end_is_told_and_leaves_nothing(
     with pytest.raises(RuntimeError, match="not today"):
         background.stop()
     background.stop()
+
+
+def test_a_forked_process_is_told_that_the_server_is_not_its_own() -> None:
+    with BackgroundServer(Settings(port=0)) as background:
+        child = os.fork()
+        if child == 0:
+            # A child that waits for its parent's thread ends by this, and not with 0.
+            signal.setitimer(signal.ITIMER_REAL, 10)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            status = 1
+            try:
+                with pytest.raises(RuntimeError, match="forked from"):
+                    background.call(lambda server: server.addresses)
+                background.stop()
+                status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        assert status == 0
+        assert_serves(background.port)
