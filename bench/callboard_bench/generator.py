@@ -138,8 +138,10 @@ class Generator:
                 await readable.wait()
             answer = self._pipe.recv()
         except TimeoutError:
-            name = type(question).__name__
-            raise GeneratorFailed(f"{name} was not done within {timeout_seconds:g} s") from None
+            raise GeneratorFailed(
+                f"the clients were not done with {type(question).__name__} within "
+                f"{timeout_seconds:g} s: the server does not answer all of them, or too slowly"
+            ) from None
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise GeneratorFailed("the generator process is gone") from None
         finally:
@@ -163,12 +165,22 @@ class Generator:
 async def ask_all(
     generators: Sequence[Generator], questions: Sequence[Question], timeout_seconds: float
 ) -> list[Any]:
-    """Put one question to each generator at the same time; the answers in their order."""
-    asked = (
-        generator.ask(question, timeout_seconds)
+    """Put one question to each generator at the same time; the answers in their order.
+
+    Raises:
+        GeneratorFailed: one of them could not; the others are no longer listened to.
+    """
+    asking = [
+        asyncio.ensure_future(generator.ask(question, timeout_seconds))
         for generator, question in zip(generators, questions, strict=True)
-    )
-    return await asyncio.gather(*asked)
+    ]
+    try:
+        return await asyncio.gather(*asking)
+    except GeneratorFailed:
+        for each in asking:
+            each.cancel()
+        await asyncio.wait(asking)
+        raise
 
 
 def counted(generators: Sequence[Generator]) -> Counts:

@@ -177,7 +177,8 @@ class Meter:
         publisher_pid: int | None = None,
     ) -> None:
         """Begin a window. The publisher may be the main process: then it needs no id."""
-        self._server_pids = server_pids
+        # Many a server starts its workers once it listens.
+        self._server_pids = with_children(server_pids)
         self._client_pids = [publisher_pid or os.getpid(), *generator_pids]
         self.begin()
 
@@ -190,9 +191,7 @@ class Meter:
         )
 
     def begin(self) -> None:
-        """Begin a window."""
-        # Many a server starts its workers once it listens.
-        self._server_pids = with_children(self._server_pids)
+        """Begin another window."""
         self._before = self._read()
 
     def end(self) -> Use:

@@ -14,6 +14,7 @@ from callboard_bench.generator import (
     Desk,
     Generator,
     GeneratorFailed,
+    ask_all,
     counted,
     divided,
 )
@@ -134,6 +135,21 @@ async def test_work_that_fails_between_questions_fails_the_next_one(generator: G
 async def test_a_generator_that_dies_is_no_answer_that_never_comes(alone: Generator) -> None:
     with pytest.raises(GeneratorFailed, match="the generator process is gone"):
         await alone.ask(Die(), SECONDS)
+
+
+async def test_one_that_fails_is_the_answer_of_all_and_nobody_waits_for_the_others(
+    generator: Generator, alone: Generator
+) -> None:
+    others = asyncio.all_tasks()
+    with pytest.raises(GeneratorFailed, match="the server said no"):
+        await ask_all([alone, generator], [CountWithoutEnd(), Refuse()], SECONDS)
+
+    assert asyncio.all_tasks() == others
+
+
+async def test_a_question_that_takes_too_long_is_given_up(alone: Generator) -> None:
+    with pytest.raises(GeneratorFailed, match=r"not done with CountWithoutEnd within 0\.01 s: the"):
+        await alone.ask(CountWithoutEnd(), 0.01)
 
 
 def test_shares_differ_by_one_at_most() -> None:

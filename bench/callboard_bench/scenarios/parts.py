@@ -125,6 +125,7 @@ async def measured(
     except GeneratorFailed as error:
         error.add_note(advice)
         raise
+    meter = Meter(target.pids, [generator.pid for generator in processes])
     schedule = length.schedule()
     longest = length.warm_up + length.seconds + _END_SECONDS
     running = asyncio.ensure_future(ask_all(processes, [Run(schedule)] * len(processes), longest))
@@ -132,12 +133,12 @@ async def measured(
         watch.phase("warming up")
         await _unless_over(running, schedule.counted_ns)
         watch.phase("measuring")
-        meter = Meter(target.pids, [generator.pid for generator in processes])
-        sampler = Sampler(target.pids, watch.sample)
+        meter.begin()
         before = counted(processes)
+        sampler = Sampler(target.pids, watch.sample)
         try:
             series = await _rates(running, processes, schedule, watch)
-            use, after = meter.end(), counted(processes)
+            after, use = counted(processes), meter.end()
         finally:
             costs = sampler.stop()
         watch.phase("waiting for what is under way")

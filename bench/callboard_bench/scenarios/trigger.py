@@ -121,8 +121,8 @@ async def _measured(
     end_ns = start_ns + int(load.seconds * 1e9)
     await ask_all(processes, [RecordAnswers(start_ns, end_ns)] * len(processes), _ANSWER_SECONDS)
     meter = Meter(target.pids, [process.pid for process in processes])
-    sampler = Sampler(target.pids, watch.sample)
     before = counted(processes).answered
+    sampler = Sampler(target.pids, watch.sample)
     try:
         await _unless_failed(processes, load.seconds, watch)
     finally:
