@@ -231,6 +231,11 @@ class Hub:
 
     # Work that may have to wait
 
+    async def settled(self) -> None:
+        """Return when nothing waits any more of what waits now."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def stop(self) -> None:
         """End what still waits for the broker; a moment is left for it to finish by itself."""
         if self._tasks:

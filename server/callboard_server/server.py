@@ -274,8 +274,12 @@ class Server:
             await asyncio.sleep(0)
         # All are sent away: none need hear of the others leaving.
         self.hub.farewell = True
-        for client in list(self.hub.connections.values()):
-            client.end(farewell)
+        # Who was in many channels leaves them in turns of the loop, in which others may come.
+        await self.hub.settled()
+        while self.hub.connections:
+            for client in list(self.hub.connections.values()):
+                client.end(farewell)
+            await self.hub.settled()
         self.hub.farewell = False
         self.hub.counts.forget()
         self._api.rate.forget()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import pytest
 
 from callboard_protocol.refusals import Refusal
+from callboard_protocol.rest import ChannelCounts
 from callboard_server.background import BackgroundServer
 from callboard_server.brokers import Message, Serial
 from callboard_server.brokers.memory import MemoryBroker
@@ -84,6 +85,22 @@ def test_clients_are_sent_away_and_others_come(background: BackgroundServer) -> 
     with WebSocketPeer(background.port) as client:
         client.established()
         client.subscribe("c")
+
+
+def test_who_was_in_many_channels_has_left_them_all_when_it_is_done(
+    background: BackgroundServer,
+) -> None:
+    """That takes turns of the loop, in which it would leave them for whoever comes next."""
+
+    async def renew_and_look(server: Server) -> tuple[Mapping[str, ChannelCounts], bool]:
+        await server.renew(FAREWELL)
+        return await server.broker.channels("app-id"), await server.broker.connect("app-id", 1)
+
+    with WebSocketPeer(background.port) as client:
+        client.established()
+        for place in range(1000):
+            client.subscribe(f"c{place}")
+        assert background.submit(renew_and_look).result() == ({}, True)
 
 
 def test_backends_have_their_rate_to_themselves(background: BackgroundServer) -> None:
