@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import io
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
+from multidict import CIMultiDict
 from yarl import URL
 
 from callboard.traffic.errors import CannotRecord
@@ -91,6 +93,26 @@ def leave(request: web.BaseRequest) -> None:
     """End a connection without a word."""
     assert request.transport is not None
     request.transport.abort()
+
+
+async def asked(url: str, head: bytes, body: bytes = b"") -> tuple[bytes, bytes]:
+    """Send a request, its body behind the first answer; return that one's head, and what follows.
+
+    The server closes the connection, or there is a length.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(url).port)
+    try:
+        writer.write(head)
+        first = await reader.readuntil(b"\r\n\r\n")
+        if body:
+            writer.write(body)
+            return first, await reader.read()
+        length = re.search(rb"Content-Length: (\d+)", first)
+        assert length is not None
+        return first, await reader.readexactly(int(length[1]))
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
 
 class TestWebSockets:
@@ -387,6 +409,52 @@ class TestRequests:
             async with session.post(url + "/apps/1/x", data=io.BytesIO(body * 5)) as answer:
                 assert answer.status == 413
         assert lines()[0]["body_bytes"] == len(body)
+
+    async def test_what_is_about_one_connection_stays_with_it(self, path: Path) -> None:
+        seen: list[str] = []
+
+        async def script(request: web.BaseRequest) -> web.StreamResponse:
+            seen.extend(name for name in request.headers if name.startswith("X-"))
+            headers = [("Connection", "X-Own"), ("Connection", "X-Other")]
+            own = [("X-Own", "1"), ("X-Other", "1"), ("X-Passed", "1")]
+            return web.Response(headers=CIMultiDict([*headers, *own]))
+
+        async with serving(script) as service, recording(service, path) as url:
+            head, _ = await asked(
+                url,
+                b"GET / HTTP/1.1\r\nHost: x\r\nConnection: X-Own, close\r\n"
+                b"Connection: X-Other\r\nX-Own: 1\r\nX-Other: 1\r\nX-Passed: 1\r\n\r\n",
+            )
+        assert seen == ["X-Passed"]
+        assert b"X-Passed" in head
+        assert b"X-O" not in head
+
+    async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(
+        self, path: Path, lines: Lines
+    ) -> None:
+        async def script(request: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(body=await request.read())
+
+        async with serving(script) as service, recording(service, path) as url:
+            head, answered = await asked(
+                url,
+                b"POST /apps/1/x HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+                b"Connection: close\r\nExpect: 100-Continue\r\n\r\n",
+                b"body",
+            )
+        assert head == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert answered.startswith(b"HTTP/1.1 200")
+        assert answered.endswith(b"\r\n\r\nbody")
+        assert lines()[0]["body_bytes"] == 4
+
+    @pytest.mark.parametrize(
+        "line", ["CONNECT .elsewhere.example:443", "OPTIONS *", "GET http://elsewhere.example/"]
+    )
+    async def test_what_is_asked_of_another_host_goes_nowhere(self, path: Path, line: str) -> None:
+        async with recording("http://service.invalid", path) as url:
+            head, body = await asked(url, f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert head.startswith(b"HTTP/1.1 400")
+        assert b"expected a path" in body
 
     async def test_a_service_that_is_not_there_is_502(
         self, session: aiohttp.ClientSession, path: Path, lines: Lines, unused_tcp_port: int

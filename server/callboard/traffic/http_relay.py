@@ -1,6 +1,7 @@
 """One HTTP request, passed on to the service, and its answer, passed back as it comes.
 
 What is about a single connection stays with it (RFC 9110, 7.6.1), and the host is the service's.
+A client that waits to be asked for its body is asked here, since it is read before it goes on.
 All else is passed as it is: the path and query to the letter, since they are signed, and bodies
 without being decoded.
 """
@@ -21,6 +22,7 @@ MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 _OF_CONNECTIONS: Final = frozenset(
     (
         "connection",
+        "expect",
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",
@@ -46,7 +48,8 @@ def headers_of(request: web.BaseRequest, *besides: str) -> CIMultiDict[str]:
 
 
 def _passed(headers: CIMultiDictProxy[str], *besides: str) -> CIMultiDict[str]:
-    named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+    lines = headers.getall("Connection", [])
+    named = {name.strip().lower() for line in lines for name in line.split(",")}
     without = _OF_CONNECTIONS.union(named, besides)
     return CIMultiDict(
         (name, value) for name, value in headers.items() if name.lower() not in without
@@ -59,6 +62,8 @@ async def read_body(request: web.BaseRequest) -> bytes:
     Raises:
         web.HTTPRequestEntityTooLarge: more than :data:`MAX_BODY_BYTES`.
     """
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     body = bytearray()
     async for piece in request.content.iter_any():
         body += piece

@@ -118,6 +118,10 @@ class Proxy:
         await self._stack.aclose()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        # Anything else behind the service's host and port might name another host.
+        if not request.raw_path.startswith("/"):
+            shown = request.raw_path[:200]
+            return web.Response(status=400, text=f"{shown!r} is no target: expected a path\n")
         try:
             await self._recorder.room()
             if request.headers.get("Upgrade", "").lower() == "websocket":
