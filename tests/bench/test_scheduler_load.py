@@ -65,6 +65,7 @@ def test_percentiles_of_timings_are_milliseconds() -> None:
         "start_p50": 51.0,
         "start_p90": 91.0,
         "start_p99": 100.0,
+        "start_p99.9": 500.0,
         "start_max": 500.0,
     }
     assert timings.last(1).values("start")["start_p50"] == 500.0

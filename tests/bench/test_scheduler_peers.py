@@ -1,36 +1,49 @@
 """The peers' workloads with a task queue of a few lines, for no test installs from PyPI.
 
-It needs redis-server, as peers do.
+It needs redis-server, as most peers do.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import shutil
+import signal
+import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from callboard_bench.scheduler.peers import workloads
-from callboard_bench.scheduler.peers.environments import Peer
-from callboard_bench.scheduler.peers.programs import PRODUCER, PROGRAMS, TASKS, Program
-from callboard_bench.scheduler.program import PROBE
-from callboard_bench.scheduler.workload import Sizes
-from callboard_bench.targets.server_process import ServerFailed
-
-REDIS_MISSING = shutil.which("redis-server") is None
-needs_redis = pytest.mark.skipif(
-    REDIS_MISSING and os.environ.get("CI") != "true", reason="redis-server is not installed"
+from callboard_bench.process import with_children
+from callboard_bench.rounds import Metric
+from callboard_bench.scheduler.peers import environments as making
+from callboard_bench.scheduler.peers import postgresql_server, trees, workloads
+from callboard_bench.scheduler.peers.brokers import CRASH, DURABILITIES, NONE, broker, described
+from callboard_bench.scheduler.peers.environments import Peer, environments
+from callboard_bench.scheduler.peers.programs import PROGRAMS, Program
+from callboard_bench.scheduler.peers.programs.program import (
+    ONE_BY_ONE,
+    PEER_PROBE,
+    POSTGRESQL,
+    REDIS,
+    TASKS,
 )
+from callboard_bench.scheduler.workload import Sizes
+from callboard_bench.scheduler.workloads import WORKLOADS
+from callboard_bench.targets.server_process import ServerFailed
+from support.node import missing
 
-#: Takes numbers off a list as they come.
+#: Takes tasks off a list as they come; one whose worker has died is run by another.
 QUEUE = (
-    PROBE
+    PEER_PROBE
     + """
 import socket
 
-host, port = os.environ["BENCH_REDIS"].removeprefix("redis://").split(":")
+host, port = os.environ["BENCH_BROKER"].removeprefix("redis://").split(":")
 redis = socket.create_connection((host, int(port))).makefile("rwb", 0)
 
 
@@ -45,28 +58,50 @@ def ask(*words):
     return line
 
 
+def submit(name, number):
+    ask("RPUSH", "tasks", f"{name} {number}")
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def run():
+    if task := ask("BLPOP", "tasks", "0.02"):
+        name, number = task[1].decode().split()
+        if name == "noop":
+            mark(int(number))
+        else:
+            ask("RPUSH", "held", f"{os.getpid()} {number}")
+            if first(int(number)):
+                time.sleep(3600)
+    elif task := ask("BLPOP", "held", "0.02"):
+        pid, number = task[1].decode().split()
+        if alive(int(pid)):
+            ask("RPUSH", "held", f"{pid} {number}")
+        else:
+            first(int(number))
+
+
 if __name__ == "__main__":
     while True:
-        mark(int(ask("BLPOP", "tasks", "0")[1]))
+        run()
 """
 )
-SUBMIT = """
-import sys, time
-from peer_tasks import ask
-mode, *numbers = sys.argv[1:]
-if mode == "paced":
-    submitted = [time.monotonic_ns() for _ in range(int(numbers[0]))]
-    for number in submitted:
-        ask("RPUSH", "tasks", number)
-    print(*submitted)
-else:
-    began = time.monotonic_ns()
-    for number in range(int(numbers[0]), int(numbers[0]) + int(numbers[1])):
-        ask("RPUSH", "tasks", number)
-    print(began, time.monotonic_ns())
-"""
+FORGETFUL = QUEUE.replace('ask("RPUSH", "held", f"{os.getpid()} {number}")', "pass")
+LOSING = QUEUE.replace("mark(int(number))", "int(number) == 110 or mark(int(number))")
 
-SIZES = Sizes(samples=5, interval_ms=1, tasks=20, backlog=20)
+SIZES = Sizes(samples=5, interval_ms=1, tasks=20, backlog=20, peer_kills=1, peer_kill_seconds=30)
+
+
+@pytest.fixture
+def redis() -> None:
+    if shutil.which("redis-server") is None:
+        missing("redis-server is not installed")
 
 
 @pytest.fixture
@@ -75,55 +110,80 @@ def peer(tmp_path: Path) -> Peer:
     python = tmp_path / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    (tmp_path / f"{TASKS}.py").write_text(QUEUE)
-    (tmp_path / f"{PRODUCER}.py").write_text(SUBMIT)
-    program = Program("lines", (), QUEUE, SUBMIT, ("python", "-m", TASKS), "one at a time")
-    return Peer(program, tmp_path, "no")
+    command = ("python", "-m", TASKS)
+    program = Program("lines", (), QUEUE, ONE_BY_ONE, command, "one at a time", "a look at it")
+    return Peer(program, tmp_path, "1.0", NONE)
 
 
-@needs_redis
+def changed(peer: Peer, **fields: Any) -> Peer:
+    return replace(peer, program=replace(peer.program, **fields))
+
+
+def reported(key: str, values: dict[str, float]) -> set[str]:
+    (workload,) = (each for each in WORKLOADS if each.key == key)
+    known = {metric.key: metric for metric in workload.metrics}
+    assert all(isinstance(known[name], Metric) for name in values if name in known)
+    return {name for name in values if name in known}
+
+
+@pytest.mark.usefixtures("redis")
 async def test_a_peers_latency_is_measured(peer: Peer) -> None:
-    round_ = await workloads.latency(peer, SIZES)
+    round_ = await workloads.run_latency(peer, SIZES)
 
     assert round_.warnings == []
-    assert round_.values["samples"] == 5
+    assert round_.values["samples"] == len(round_.curves["start"]) == 5
+    assert {"start_p50", "start_p99", "start_max"} <= reported("W1", round_.values)
     assert round_.values["start_p50"] > 0
 
 
-@needs_redis
+@pytest.mark.usefixtures("redis")
 async def test_a_peers_throughput_is_measured(peer: Peer) -> None:
-    round_ = await workloads.throughput(peer, SIZES)
+    round_ = await workloads.run_throughput(peer, SIZES)
 
     assert round_.warnings == []
     assert round_.values["tasks"] == 20
+    assert {"tasks_per_second", "server_cpu", "worker_rss"} <= reported("W3", round_.values)
     assert round_.values["tasks_per_second"] > 0
 
 
-@needs_redis
+@pytest.mark.usefixtures("redis")
 async def test_a_peers_backlog_is_measured(peer: Peer) -> None:
-    round_ = await workloads.backlog(peer, SIZES)
+    round_ = await workloads.run_backlog(peer, SIZES)
 
     assert round_.warnings == []
+    assert {"drained_per_second", "bytes_per_task"} <= reported("W4", round_.values)
     assert round_.values["drained_per_second"] > 0
 
 
-@needs_redis
+@pytest.mark.usefixtures("redis")
+async def test_a_task_of_a_killed_worker_is_timed_until_it_runs_again(peer: Peer) -> None:
+    round_ = await workloads.run_kills(peer, SIZES)
+
+    assert round_.warnings == []
+    assert {"restart_p50", "unrecovered", "losses"} <= reported("W5", round_.values)
+    assert round_.values["unrecovered"] == 0
+    assert round_.values["restart_p50"] > 0
+
+
+@pytest.mark.usefixtures("redis")
+async def test_what_does_not_run_again_is_counted_and_has_no_time(peer: Peer) -> None:
+    sizes = replace(SIZES, peer_kill_seconds=1)
+
+    round_ = await workloads.run_kills(changed(peer, tasks=FORGETFUL), sizes)
+
+    assert round_.values["unrecovered"] == 1
+    assert round_.curves == {}
+    assert round_.warnings == ["1 of 1 tasks did not run again within 1 s"]
+
+
+@pytest.mark.usefixtures("redis")
 async def test_what_a_peer_loses_is_a_warning(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workloads, "_QUIET_SECONDS", 0.2)
-    losing = QUEUE.replace('mark(int(ask("BLPOP", "tasks", "0")[1]))', LOSES_ONE)
-    (peer.directory / f"{TASKS}.py").write_text(losing)
 
-    round_ = await workloads.throughput(peer, SIZES)
+    round_ = await workloads.run_throughput(changed(peer, tasks=LOSING), SIZES)
 
     assert round_.fault is None
     assert round_.warnings == ["of the tasks that it acknowledged 1 never started"]
-
-
-LOSES_ONE = """
-        number = int(ask("BLPOP", "tasks", "0")[1])
-        if number != 110:
-            mark(number)
-"""
 
 
 async def test_without_redis_it_says_what_to_do(
@@ -131,19 +191,175 @@ async def test_without_redis_it_says_what_to_do(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda program: None)
 
-    with pytest.raises(ServerFailed, match="peers need redis-server: install it"):
-        await workloads.latency(peer, SIZES)
+    with pytest.raises(ServerFailed, match="most peers need redis-server: install it"):
+        await workloads.run_latency(peer, SIZES)
 
 
-@needs_redis
+@pytest.mark.usefixtures("redis")
 async def test_a_producer_that_fails_is_quoted(peer: Peer) -> None:
-    (peer.directory / f"{PRODUCER}.py").write_text("raise SystemExit('no such luck')")
+    failing = changed(peer, producer="raise SystemExit('no such luck')")
 
     with pytest.raises(ServerFailed, match="the producer of lines failed: no such luck"):
-        await workloads.latency(peer, SIZES)
+        await workloads.run_latency(failing, SIZES)
+
+
+@pytest.mark.usefixtures("redis")
+@pytest.mark.parametrize("durability", DURABILITIES)
+async def test_redis_starts_in_every_class_of_durability(durability: str, tmp_path: Path) -> None:
+    async with broker(REDIS, durability, tmp_path) as kept_by:
+        assert kept_by.url.startswith("redis://127.0.0.1:")
+        assert (tmp_path / "appendonlydir").exists() == (durability != NONE)
+
+
+async def test_postgresql_is_made_for_a_round_and_gone_after_it(tmp_path: Path) -> None:
+    try:
+        postgresql_server._programs()
+    except ServerFailed:
+        missing("PostgreSQL is not installed")
+
+    async with broker(POSTGRESQL, CRASH, tmp_path) as kept_by:
+        where = Path(kept_by.url.split()[0].removeprefix("host="))
+        assert [path.name for path in where.glob(".s.PGSQL.*[0-9]")] == [".s.PGSQL.5432"]
+        assert len(with_children([kept_by.pid])) > 1
+
+    assert not where.exists()
+    assert not Path(f"/proc/{kept_by.pid}").exists()
+
+
+async def test_without_postgresql_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    monkeypatch.setattr(postgresql_server, "_DEBIAN", tmp_path / "none")
+
+    with pytest.raises(ServerFailed, match="procrastinate needs PostgreSQL, and there is none"):
+        async with broker(POSTGRESQL, CRASH, tmp_path):
+            pass
+
+
+def test_what_keeps_the_tasks_is_said() -> None:
+    assert described(REDIS, "power") == "Redis with appendonly yes, appendfsync always"
+    assert described(POSTGRESQL, "crash") == "PostgreSQL with synchronous_commit=off"
+
+
+@pytest.fixture
+def group() -> Iterator[subprocess.Popen[bytes]]:
+    """A shell, and a child of it in a session of its own."""
+    command = ["/bin/sh", "-c", "setsid sleep 60 & echo started; wait"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as shell:
+        assert shell.stdout is not None
+        shell.stdout.readline()
+        yield shell
+        trees.kill(shell.pid)
+
+
+def test_a_tree_costs_what_all_of_it_costs(group: subprocess.Popen[bytes]) -> None:
+    shell, child = with_children([group.pid])
+
+    assert trees.memory_bytes(shell) > trees.memory_bytes(child) > 0
+    assert trees.peak_bytes(shell) is None
+    assert (trees.peak_bytes(child) or 0) > 0
+
+
+def test_the_time_of_children_that_have_ended_counts() -> None:
+    busy = "import sys; [hash(n) for n in range(3_000_000)]; print(flush=True)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}]); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.waitid(os.P_PID, process.pid, os.WNOHANG | os.WEXITED | os.WNOWAIT)
+        assert trees.cpu_seconds(process.pid) > 0.1
+        process.communicate(b"\n")
+    assert trees.cpu_seconds(process.pid) == 0
+
+
+def test_a_kill_leaves_nothing_of_a_tree(group: subprocess.Popen[bytes]) -> None:
+    _, child = with_children([group.pid])
+    ended = os.pidfd_open(child)
+
+    trees.kill(group.pid)
+
+    assert group.wait() == -signal.SIGKILL
+    assert select.select([ended], [], [], 10)[0] == [ended]
+    os.close(ended)
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What is run to make an environment, which is a folder here."""
+    ran: list[list[str]] = []
+
+    async def run(*command: str) -> str:
+        ran.append(list(command))
+        if "venv" in command:
+            Path(command[-1], "bin").mkdir(parents=True)
+        return "3.5.4"
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(making, "_run", run)
+    return ran
+
+
+async def test_an_environment_is_made_once_and_kept(
+    commands: list[list[str]], tmp_path: Path
+) -> None:
+    (made,) = await environments(["huey"], NONE, fresh=False)
+    steps = len(commands)
+    (kept,) = await environments(["huey"], NONE, fresh=False)
+
+    assert made == kept
+    assert made.directory.is_relative_to(tmp_path / "cache" / "callboard")
+    assert made.described == "huey 3.5.4: 10 threads, Redis with appendonly no"
+    assert commands[1][-2:] == ["huey>=3,<4", "redis"]
+    assert len(commands) == steps == 3
+
+
+async def test_an_environment_is_made_anew_on_request(commands: list[list[str]]) -> None:
+    (peer,) = await environments(["huey"], NONE, fresh=False)
+    left = peer.directory / "bin" / "left"
+    left.touch()
+
+    await environments(["huey"], NONE, fresh=True)
+
+    assert not left.exists()
+    assert len(commands) == 6
+
+
+async def test_an_environment_that_was_not_finished_does_not_count(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*command: str) -> str:
+        raise ServerFailed("no network")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(making, "_run", fail)
+        with pytest.raises(ServerFailed, match="no network"):
+            await environments(["huey"], NONE, fresh=False)
+
+    await environments(["huey"], NONE, fresh=False)
+    assert len(commands) == 3
+
+
+async def test_two_runs_do_not_make_the_same_environment(
+    commands: list[list[str]],
+) -> None:
+    (peer,) = await environments(["huey"], NONE, fresh=False)
+    with (
+        making._alone(peer.directory.with_suffix(".lock")),
+        pytest.raises(ServerFailed, match="another run is installing"),
+    ):
+        await environments(["huey"], NONE, fresh=False)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_programs_of_peers_are_python(name: str) -> None:
     compile(PROGRAMS[name].tasks, f"{name} tasks", "exec")
     compile(PROGRAMS[name].producer, f"{name} producer", "exec")
+
+
+def test_peers_go_by_the_name_of_their_package() -> None:
+    for name, program in PROGRAMS.items():
+        assert program.name == name
+        assert any(requirement.startswith(name) for requirement in program.requirements)

@@ -54,7 +54,8 @@ async def run_changes(contender: Contender, sizes: Sizes) -> Round:
         **acknowledged.values("acknowledged"),
         "changes": float(len(started)),
     }
-    return Round(values, fault)
+    curves = {"start": started.latencies(), "acknowledged": acknowledged.latencies()}
+    return Round(values, fault, curves=curves)
 
 
 async def run_cancels(contender: Contender, sizes: Sizes) -> Round:
@@ -78,7 +79,8 @@ async def run_cancels(contender: Contender, sizes: Sizes) -> Round:
             audit.starts_fault(submitted, stage.marks.read()),
             await audit.records_fault(stage.caller, ids, "cancelled"),
         )
-    return Round({**seen.values("cancel"), "cancels": float(len(seen))}, fault)
+    values = {**seen.values("cancel"), "cancels": float(len(seen))}
+    return Round(values, fault, curves={"cancel": seen.latencies()})
 
 
 CHANGES: Final = Workload(

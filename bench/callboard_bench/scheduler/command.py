@@ -30,7 +30,8 @@ def _scheduler(context: click.Context, /, **given: Any) -> None:
         Sizes(**{field.name: given[field.name] for field in fields(Sizes)}),
         given["rounds"],
         given["peers"],
-        given["redis_fsync"],
+        given["durability"],
+        given["fresh"],
     )
     command = repeatable(context)
     context.exit(run(partial(workloads.run, order), output(given, p99="", command=command)))

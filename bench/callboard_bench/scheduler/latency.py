@@ -43,13 +43,19 @@ async def run(contender: Contender, sizes: Sizes) -> Round:
             audit.starts_fault(submitted, stage.marks.read()),
             await audit.records_fault(stage.caller, ids),
         )
+    acknowledged = acknowledged.last(sizes.samples)
     values = {
         **started.values("start"),
-        **acknowledged.last(sizes.samples).values("acknowledged"),
+        **acknowledged.values("acknowledged"),
         **seen.values("seen"),
         "samples": float(len(started)),
     }
-    return Round(values, fault)
+    curves = {
+        "start": started.latencies(),
+        "acknowledged": acknowledged.latencies(),
+        "seen": seen.latencies(),
+    }
+    return Round(values, fault, curves=curves)
 
 
 async def _results(stage: Stage, count: int, ids: list[str], submitted: list[int]) -> Timings:
@@ -72,9 +78,9 @@ async def _results(stage: Stage, count: int, ids: list[str], submitted: list[int
 
 
 METRICS: Final = (
-    *latency_metrics("start", "submit to start", p90=True),
-    *latency_metrics("acknowledged", "submit to acknowledgement, durable", p90=True),
-    *latency_metrics("seen", "end to result seen by a watcher", p90=True),
+    *latency_metrics("start", "submit to start", whole=True),
+    *latency_metrics("acknowledged", "submit to acknowledgement, durable", whole=True),
+    *latency_metrics("seen", "end to result seen by a watcher", whole=True),
     Metric("samples", "submits counted", 0, ratio=False),
 )
 

@@ -60,7 +60,11 @@ async def _kill(
             stage.remove_worker(victim)
             await stage.add_workers(1, slots=1)
         fault = await _fault(stage, ids, submitted)
-    return Round({**restarts.values("restart"), "losses": float(count)}, fault)
+    return Round(
+        {**restarts.values("restart"), "unrecovered": 0.0, "losses": float(count)},
+        fault,
+        curves={"restart": restarts.latencies()},
+    )
 
 
 async def run_stops(contender: Contender, sizes: Sizes) -> Round:
@@ -85,8 +89,9 @@ async def run_stops(contender: Contender, sizes: Sizes) -> Round:
     values = restarts.values("restart")
     late = values["restart_max"] > _LEASE_MS * _LATEST
     return Round(
-        {**values, "losses": float(count)},
+        {**values, "unrecovered": 0.0, "losses": float(count)},
         audit.joined(fault, "a task was not elsewhere within the lease + 10 %" if late else None),
+        curves={"restart": restarts.latencies()},
     )
 
 
@@ -133,6 +138,7 @@ async def _fault(stage: Stage, ids: Sequence[str], submitted: Sequence[int]) -> 
 
 METRICS: Final = (
     *latency_metrics("restart", "loss to start on another worker"),
+    Metric("unrecovered", "tasks that did not run again in time", 0, ratio=False, better="lower"),
     Metric("losses", "losses counted", 0, ratio=False),
 )
 

@@ -48,8 +48,9 @@ async def run(contender: Contender, sizes: Sizes) -> Round:
     expected = range(-(-begin // _SECOND_MS) * _SECOND_MS, end, _SECOND_MS)
     missed = sum(ticks[tick] == 0 for tick in expected)
     doubled = sum(count > 1 for count in ticks.values())
+    late = _lateness(marks, offset)
     values = {
-        **_lateness(marks, offset).values("late"),
+        **late.values("late"),
         "missed": float(missed),
         "doubled": float(doubled),
         "ticks": float(len(ticks)),
@@ -58,7 +59,7 @@ async def run(contender: Contender, sizes: Sizes) -> Round:
     if drift > _SET_BY_NS:
         warnings.append(f"the wall clock moved by {drift / _MS:.1f} ms: the lateness says nothing")
     wrong = f"{missed} ticks missed, {doubled} doubled" if missed or doubled else None
-    return Round(values, audit.joined(wrong, fault), warnings)
+    return Round(values, audit.joined(wrong, fault), warnings, curves={"late": late.latencies()})
 
 
 def _lateness(marks: list[Mark], offset: int) -> Timings:

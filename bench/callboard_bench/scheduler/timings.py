@@ -8,7 +8,8 @@ from typing import Final
 from callboard_bench.figures import Latencies
 from callboard_bench.rounds import Metric
 
-_PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "max": 100.0}
+_PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+_BRIEF: Final = ("p50", "p99", "max")
 
 
 class Timings:
@@ -30,16 +31,24 @@ class Timings:
         newest._microseconds = self._microseconds[-count:]
         return newest
 
+    def latencies(self) -> Latencies:
+        """Return them as the curve of a round."""
+        return Latencies(self._microseconds)
+
     def values(self, key: str) -> dict[str, float]:
         """Return the values of :func:`latency_metrics`, in ms."""
-        latencies = Latencies(self._microseconds)
-        return {
-            f"{key}_{name}": latencies.percentile(percent) / 1000
-            for name, percent in _PERCENTILES.items()
-        }
+        return latency_values(key, self.latencies())
 
 
-def latency_metrics(key: str, what: str, *, p90: bool = False) -> list[Metric]:
-    """Return the lines of a report for what :meth:`Timings.values` returns."""
-    names = [name for name in _PERCENTILES if p90 or name != "p90"]
-    return [Metric(f"{key}_{name}", f"{what}, {name}, ms", 2) for name in names]
+def latency_values(key: str, latencies: Latencies) -> dict[str, float]:
+    """Return the values of :func:`latency_metrics`, in ms."""
+    return {
+        f"{key}_{name}": latencies.percentile(percent) / 1000
+        for name, percent in _PERCENTILES.items()
+    }
+
+
+def latency_metrics(key: str, what: str, *, whole: bool = False) -> list[Metric]:
+    """Return the lines of a report for :func:`latency_values`: three, or with p90 and p99.9."""
+    names = _PERCENTILES if whole else _BRIEF
+    return [Metric(f"{key}_{name}", f"{what}, {name}, ms", 2, better="lower") for name in names]

@@ -16,6 +16,9 @@ class Sizes:
     #: Submits of W1, and how far apart.
     samples: int = 500
     interval_ms: float = 20.0
+    #: Length of each part of W2, and the seed of its arrivals.
+    arrival_seconds: int = 10
+    seed: int = 1
     #: Tasks of W3, requests at once, and tasks in a request of W3b and W4.
     tasks: int = 20_000
     in_flight: int = 32
@@ -25,13 +28,20 @@ class Sizes:
     #: Workers killed in W5 and W5f, and stopped in W5b.
     kills: int = 30
     stops: int = 3
+    #: Workers of each peer killed in W5, and how long their tasks are waited for.
+    peer_kills: int = 1
+    peer_kill_seconds: int = 90
     #: Length of W6.
     cron_seconds: int = 60
-    #: Progress reports of W7, ten a second.
+    #: Progress reports of W7, ten a second, and those who watch in W7b.
     reports: int = 200
+    watchers: int = 100
     #: Queued tasks whose time is changed in W8, and running ones cancelled in W9.
     changes: int = 1_000
     cancels: int = 100
+    #: Length of W10, and the workers that have nothing to do meanwhile.
+    idle_seconds: int = 60
+    idle_workers: int = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,16 +40,11 @@ WORKLOADS: Final = (
     changes.CANCELS,
 )
 
+#: What an acknowledged task of ours is in, as that of a peer says it.
+_OURS: Final = "SQLite with synchronous=FULL"
 
 #: Nobody takes so long who still does something.
 _ROUND_SECONDS: Final = 900.0
-
-#: The workloads that peers run as well.
-_OF_PEERS: Final = {
-    latency.WORKLOAD.key: peers.latency,
-    throughput.SINGLES.key: peers.throughput,
-    backlog.WORKLOAD.key: peers.backlog,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +55,9 @@ class Order:
     sizes: Sizes
     rounds: int
     peers: Sequence[str]
-    redis_fsync: str
+    durability: str
+    #: Whether peers are installed anew.
+    fresh: bool = False
 
 
 async def run(order: Order, under_way: Run) -> None:
@@ -69,22 +66,22 @@ async def run(order: Order, under_way: Run) -> None:
     Raises:
         ServerFailed: a peer could not be installed.
     """
-    async with environments(order.peers, order.redis_fsync) as installed:
-        for workload in order.workloads:
-            contenders = [*(installed if workload.key in _OF_PEERS else ()), callboard()]
-            await under_way.rounds(
-                _result(workload, order, installed),
-                contenders,
-                order.rounds,
-                partial(_run, workload, order.sizes),
-            )
+    installed = await environments(order.peers, order.durability, fresh=order.fresh)
+    for workload in order.workloads:
+        contenders = [*(installed if workload.key in peers.WORKLOADS else ()), callboard()]
+        await under_way.rounds(
+            _result(workload, order, installed),
+            contenders,
+            order.rounds,
+            partial(_run, workload, order.sizes),
+        )
 
 
 async def _run(workload: Workload, sizes: Sizes, contender: Contender | Peer) -> Round:
     try:
         async with asyncio.timeout(_ROUND_SECONDS + sizes.cron_seconds):
             if isinstance(contender, Peer):
-                return await _OF_PEERS[workload.key](contender, sizes)
+                return await peers.WORKLOADS[workload.key](contender, sizes)
             return await workload.run(contender, sizes)
     except TimeoutError:
         raise ServerFailed(
@@ -94,10 +91,11 @@ async def _run(workload: Workload, sizes: Sizes, contender: Contender | Peer) ->
 
 def _result(workload: Workload, order: Order, installed: Sequence[Peer]) -> Result:
     setting = workload.title(order.sizes)
-    if workload.key in _OF_PEERS:
+    if installed and workload.key in peers.WORKLOADS:
+        setting += f"; callboard: {_OURS}"
         for peer in installed:
-            setting += (
-                f"; {peer.name}: {peer.program.concurrency}, Redis with appendfsync {peer.fsync}"
-            )
+            setting += f"; {peer.described}"
+            if workload.key == losses.KILLS.key:
+                setting += f", {peer.program.recovery}"
     options = {**asdict(order.sizes), "rounds": order.rounds}
     return Result(f"scheduler {workload.key}", setting, options, workload.metrics)

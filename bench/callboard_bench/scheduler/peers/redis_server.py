@@ -1,4 +1,4 @@
-"""A Redis on loopback for one round, with an append-only file in a directory of its own."""
+"""A Redis on loopback for one round, with its files in a directory of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -17,20 +17,20 @@ _START_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.02
 _LOG: Final = "redis.log"
 
-#: What Redis' ``appendfsync`` may be.
-FSYNCS: Final = ("always", "everysec", "no")
-
 
 @asynccontextmanager
-async def redis_server(directory: Path, fsync: str) -> AsyncIterator[tuple[int, str]]:
+async def redis_server(directory: Path, settings: Sequence[str]) -> AsyncIterator[tuple[int, str]]:
     """Start one; yields its process and its URL.
+
+    Args:
+        settings: as in its configuration file, such as ``appendonly yes``.
 
     Raises:
         ServerFailed: there is no ``redis-server``, or it does not start.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = _spawn(port, directory, fsync)
+    process = _spawn(port, directory, settings)
     try:
         if not await _answers(port, process):
             raise ServerFailed(f"redis-server does not answer; it said: {_said(directory)}")
@@ -40,15 +40,15 @@ async def redis_server(directory: Path, fsync: str) -> AsyncIterator[tuple[int, 
         process.wait()
 
 
-def _spawn(port: int, directory: Path, fsync: str) -> subprocess.Popen[bytes]:
+def _spawn(port: int, directory: Path, settings: Sequence[str]) -> subprocess.Popen[bytes]:
     program = shutil.which("redis-server")
     if program is None:
-        raise ServerFailed("peers need redis-server: install it, or leave out --peers")
-    where = ("--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory))
-    durability = ("--save", "", "--appendonly", "yes", "--appendfsync", fsync)
+        raise ServerFailed("most peers need redis-server: install it, or leave out --compare")
+    where = ("--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory), "--save", "")
+    words = [word for setting in settings for word in f"--{setting}".split()]
     with (directory / _LOG).open("wb") as output:
         return subprocess.Popen(
-            [program, *where, *durability, "--auto-aof-rewrite-percentage", "0"],
+            [program, *where, *words, "--auto-aof-rewrite-percentage", "0"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

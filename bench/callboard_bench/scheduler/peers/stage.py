@@ -1,53 +1,90 @@
-"""A peer's Redis, worker and producer for one round."""
+"""A peer's broker, workers and producer for one round."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from callboard_bench.scheduler import program
 from callboard_bench.scheduler.marks import Marks
+from callboard_bench.scheduler.peers import trees
+from callboard_bench.scheduler.peers.brokers import Broker, broker
 from callboard_bench.scheduler.peers.environments import Peer
-from callboard_bench.scheduler.peers.programs import PRODUCER, REDIS
-from callboard_bench.scheduler.peers.redis_server import redis_server
+from callboard_bench.scheduler.peers.programs.program import BROKER, PRODUCER, TASKS
 from callboard_bench.targets.server_process import ServerFailed
 
 
-class PeerStage:
-    """What a workload of a peer runs on; ``redis_pid`` is its Redis."""
+@dataclass(frozen=True, slots=True)
+class PeerWorker:
+    """A worker that was started: its first process, and the number that its marks have."""
 
-    def __init__(self, peer: Peer, redis_pid: int, url: str, directory: Path) -> None:
-        self.redis_pid = redis_pid
+    number: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+
+class PeerStage:
+    """What a workload of a peer runs on."""
+
+    def __init__(self, peer: Peer, kept_by: Broker, directory: Path) -> None:
+        self.broker = kept_by
         self.marks = Marks(directory / "marks")
         self._peer = peer
+        self._directory = directory
         self._log = directory / "log"
         self._environment = {
             **os.environ,
-            "PYTHONPATH": str(peer.directory),
+            "PYTHONPATH": str(directory),
             program.MARKS: str(self.marks.path),
-            REDIS: url,
+            # Of the producer, which marks nothing.
+            program.WORKER: "0",
+            BROKER: kept_by.url,
         }
-        self._worker: subprocess.Popen[bytes] | None = None
+        self.workers: dict[int, PeerWorker] = {}
+        self._started = 0
+        (directory / f"{TASKS}.py").write_text(peer.program.tasks)
+        (directory / f"{PRODUCER}.py").write_text(peer.program.producer)
 
-    def start_worker(self) -> int:
-        """Start the worker and return its process."""
-        name, *arguments = self._peer.program.worker
+    async def prepare(self) -> None:
+        """Make the broker ready.
+
+        Raises:
+            ServerFailed: that failed; the text holds what was said.
+        """
+        if self._peer.program.prepare:
+            await self._run(self._command(self._peer.program.prepare))
+
+    def start_worker(self) -> PeerWorker:
+        """Start a worker."""
+        self._started += 1
         with self._log.open("ab") as output:
-            self._worker = subprocess.Popen(
-                [str(self._peer.bin / name), *arguments],
+            process = subprocess.Popen(
+                self._command(self._peer.program.worker),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=self._environment,
+                env={**self._environment, program.WORKER: str(self._started)},
+                cwd=self._directory,
                 process_group=0,
             )
-        return self._worker.pid
+        worker = self.workers[self._started] = PeerWorker(self._started, process)
+        return worker
+
+    def kill_worker(self, worker: PeerWorker) -> None:
+        """Kill a worker and all that it started."""
+        del self.workers[worker.number]
+        # Before it is waited for: until then its number is nobody else's.
+        trees.kill(worker.pid)
+        worker.process.wait()
 
     async def paced(self, count: int, interval_seconds: float) -> list[int]:
         """Let the producer submit so many tasks, numbered by the time; returns the numbers."""
@@ -59,15 +96,39 @@ class PeerStage:
         began, ended = (await self._produce("burst", str(first), str(count))).split()
         return int(began), int(ended)
 
+    async def hold(self, number: int) -> None:
+        """Let the producer submit the task that stays at its first try."""
+        await self._produce("hold", str(number))
+
+    def said(self) -> str:
+        """Return the end of what the workers wrote."""
+        if not self._log.exists():
+            return "nothing"
+        return self._log.read_text(errors="replace")[-800:].strip() or "nothing"
+
+    def close(self) -> None:
+        """End the workers and all that they started."""
+        for worker in list(self.workers.values()):
+            self.kill_worker(worker)
+        self.marks.close()
+
+    def _command(self, words: Sequence[str]) -> list[str]:
+        name, *arguments = words
+        filled = [argument.replace("{url}", self.broker.url) for argument in arguments]
+        return [str(self._peer.bin / name), *filled]
+
     async def _produce(self, *arguments: str) -> str:
-        command = str(self._peer.bin / "python"), "-m", PRODUCER
+        command = str(self._peer.bin / "python"), "-m", PRODUCER, *arguments
+        return await self._run(command)
+
+    async def _run(self, command: Sequence[str]) -> str:
         process = await asyncio.create_subprocess_exec(
             *command,
-            *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=self._environment,
+            cwd=self._directory,
         )
         try:
             output, said = await process.communicate()
@@ -76,32 +137,24 @@ class PeerStage:
             raise
         if process.returncode:
             text = said.decode(errors="replace")[-800:].strip()
-            raise ServerFailed(f"the producer of {self._peer.name} failed: {text}")
+            what = "producer" if PRODUCER in command else "preparation"
+            raise ServerFailed(f"the {what} of {self._peer.name} failed: {text}")
         return output.decode()
-
-    def close(self) -> None:
-        """End the worker and all that it started."""
-        if self._worker is not None:
-            try:
-                os.killpg(self._worker.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            self._worker.wait()
-        self.marks.close()
 
 
 @asynccontextmanager
 async def staged(peer: Peer) -> AsyncIterator[PeerStage]:
-    """Start a Redis for a peer, and end it and the worker.
+    """Start what keeps a peer's tasks, and end it and the workers.
 
     Raises:
-        ServerFailed: there is no Redis, or it does not start.
+        ServerFailed: it is not installed, or does not start.
     """
     with TemporaryDirectory(prefix="callboard-bench-") as name:
         directory = Path(name)
-        async with redis_server(directory, peer.fsync) as (pid, url):
-            stage = PeerStage(peer, pid, url, directory)
+        async with broker(peer.program.broker, peer.durability, directory) as kept_by:
+            stage = PeerStage(peer, kept_by, directory)
             try:
+                await stage.prepare()
                 yield stage
             finally:
                 stage.close()
