@@ -53,13 +53,25 @@ class TestClients:
         assert client(said) == said
 
     def test_a_user_who_signs_in_loses_the_signature_alone(self) -> None:
-        data = {"user_data": '{"id": "alice", "user_info": {"token": "of the application"}}'}
+        data = {"user_data": '{"id": "alice",  "user_info": {"name": "Alice"}}'}
         said = {"event": "pusher:signin", "data": {**data, "auth": AUTH}}
         assert client(said) == {"event": "pusher:signin", "data": {**data, "auth": SECRET}}
 
     def test_data_that_is_json_in_a_string_loses_it_too(self) -> None:
         said = {"event": "pusher:subscribe", "data": json.dumps({"channel": "a", "auth": AUTH})}
         assert json.loads(client(said)["data"]) == {"channel": "a", "auth": SECRET}
+
+    @pytest.mark.parametrize("name", ["channel_data", "user_data"])
+    @pytest.mark.parametrize("as_text", [False, True])
+    def test_who_a_user_is_loses_the_secrets_that_the_service_would_say_of_it(
+        self, name: str, as_text: bool
+    ) -> None:
+        def said(token: str) -> Any:
+            data = {name: orjson.dumps({"id": "a", "user_info": {"token": token}}).decode()}
+            text = orjson.dumps(data).decode() if as_text else data
+            return {"event": "pusher:subscribe", "data": text}
+
+        assert client(said("5ec")) == said(SECRET)
 
     def test_what_applications_say_is_kept_whole(self) -> None:
         said = {"event": "client-x", "channel": "private-a", "data": {"auth": "theirs", "n": [1]}}

@@ -41,6 +41,8 @@ SECRET_NAMES: Final = frozenset(
 _FRAME_FIELDS: Final = ("event", "channel", "data", "user_id")
 #: What belongs to the application, in bodies of the API and of the scheduler.
 _OF_APPLICATIONS: Final = ("data", "args")
+#: JSON in a string, of which a client's backend has signed every letter.
+_SIGNED_TEXTS: Final = ("channel_data", "user_data")
 _OF_THE_PROTOCOL: Final = ("pusher:", "pusher_internal:")
 _ERRORS: Final = ("pusher:error", "pusher:subscription_error", "pusher_internal:subscription_error")
 _SIGNATURE: Final = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{64}(?![0-9A-Za-z])")
@@ -182,6 +184,10 @@ def without_secrets(
     for name, each in value.items():
         if name in spared:
             kept[name] = each
+        elif name in _SIGNED_TEXTS and isinstance(each, str):
+            kept[name] = _in_json_text(
+                each, lambda found: without_secrets(found, heard, spared), lambda text: text
+            )
         elif name.lower() not in SECRET_NAMES:
             kept[name] = without_secrets(each, heard, spared)
         elif each is None or each == "":
@@ -215,7 +221,7 @@ def _without_infos(value: Any) -> Any:
     for name, each in value.items():
         if name == "user_info":
             continue
-        if name in ("channel_data", "user_data") and isinstance(each, str):
+        if name in _SIGNED_TEXTS and isinstance(each, str):
             kept[name] = _in_json_text(each, _ids, _unreadable)
         elif name == "hash" and isinstance(each, dict):
             kept[name] = dict.fromkeys(each)
