@@ -73,6 +73,13 @@ class TestClients:
 
         assert client(said("5ec")) == said(SECRET)
 
+    def test_who_a_user_is_may_be_nested_as_deeply_as_can_be_written(self) -> None:
+        lists = "[" * 240, "]" * 240
+        user = orjson.dumps("{}1{}".format(*lists)).decode()
+        said = "".join((lists[0], '{"channel_data":', user, "}", lists[1]))
+        text = f'{{"event":"pusher:x","data":{said}}}'.encode()
+        assert FrameRedaction(keep_data=True).client(text) == orjson.loads(text)
+
     def test_what_applications_say_is_kept_whole(self) -> None:
         said = {"event": "client-x", "channel": "private-a", "data": {"auth": "theirs", "n": [1]}}
         assert client(said) == said
@@ -84,10 +91,21 @@ class TestClients:
         assert FrameRedaction(keep_data=True).client(text) is None
         assert FrameRedaction(keep_data=True).server(text) is None
 
-    def test_what_is_nested_too_deeply_to_be_written_is_not_kept(self) -> None:
-        text = b'{"event":"client-x","data":' + b"[" * 300 + b"]" * 300 + b"}"
-        for keep_data in (True, False):
-            assert FrameRedaction(keep_data=keep_data).client(text) is None
+    @pytest.mark.parametrize("event", ["client-x", "pusher:x"])
+    @pytest.mark.parametrize("levels", [300, 500, 1000])
+    @pytest.mark.parametrize("keep_data", [True, False])
+    def test_what_is_nested_too_deeply_to_be_written_is_not_kept(
+        self, event: str, levels: int, keep_data: bool
+    ) -> None:
+        deep = "[" * levels + "]" * levels
+        text = f'{{"event":"{event}","data":{deep}}}'.encode()
+        assert FrameRedaction(keep_data=keep_data).client(text) is None
+        assert FrameRedaction(keep_data=keep_data).server(text) is None
+        body = f'{{"name":{deep}}}'.encode()
+        assert "body" not in request_fields("/events", [], body, keep_data=keep_data)
+        if event == "pusher:x":
+            kept = client({"event": event, "data": deep}, keep_data=keep_data)
+            assert kept == {"event": event, "data": SECRET}
 
 
 class TestServices:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -48,6 +49,7 @@ _ERRORS: Final = ("pusher:error", "pusher:subscription_error", "pusher_internal:
 _SIGNATURE: Final = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{64}(?![0-9A-Za-z])")
 _PUBLISHING: Final = ("/events", "/batch_events")
 _CHANNEL_EVENTS: Final = re.compile(r"/channels/[^/]+/events")
+_UNREADABLE: Final = (orjson.JSONDecodeError, orjson.JSONEncodeError)
 #: So many secrets of one connection are looked for in its errors.
 _REMEMBERED: Final = 256
 
@@ -89,14 +91,8 @@ class FrameRedaction:
             text = text.replace(secret, SECRET)
         return _SIGNATURE.sub(SECRET, text)
 
-    def _kept(self, frame: Frame) -> Frame | None:
-        try:
-            if not self._keep_data and not _is_protocol(frame):
-                return without_data(frame)
-            orjson.dumps(frame)
-        except orjson.JSONEncodeError:
-            return None  # JSON is read 1024 levels deep, and written 254
-        return frame
+    def _kept(self, frame: Frame) -> Frame:
+        return frame if self._keep_data or _is_protocol(frame) else without_data(frame)
 
     def _protocol_data(self, data: Any, otherwise: Callable[[str], str]) -> Any:
         """Redact data; a string that is no JSON becomes what ``otherwise`` says."""
@@ -143,11 +139,10 @@ def request_fields(
     if _CHANNEL_EVENTS.fullmatch(path):
         return fields | _raw_data(content, keep_data)
     try:
-        body = orjson.loads(content)
+        body = _read(content)
         if isinstance(body, dict):
             body = without_secrets(body, spared=_OF_APPLICATIONS)
-            orjson.dumps(body)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+    except _UNREADABLE:
         body = None
     if not isinstance(body, dict):
         return fields | {"body_bytes": len(content)}
@@ -177,7 +172,11 @@ def without_secrets(
     What stands under a name in ``spared`` stays as it is. An empty secret is none.
     """
     if isinstance(value, list):
-        return [without_secrets(each, heard, spared) for each in value]
+        items: list[Any] = []
+        for each in value:
+            # A comprehension would be one more frame on a stack that may be deep already.
+            items.append(without_secrets(each, heard, spared))  # noqa: PERF401
+        return items
     if not isinstance(value, dict):
         return value
     kept: dict[str, Any] = {}
@@ -185,9 +184,9 @@ def without_secrets(
         if name in spared:
             kept[name] = each
         elif name in _SIGNED_TEXTS and isinstance(each, str):
-            kept[name] = _in_json_text(
-                each, lambda found: without_secrets(found, heard, spared), lambda text: text
-            )
+            # No user is described in a description of one.
+            inside = partial(without_secrets, heard=heard, spared=(*spared, *_SIGNED_TEXTS))
+            kept[name] = _in_json_text(each, inside, lambda text: text)
         elif name.lower() not in SECRET_NAMES:
             kept[name] = without_secrets(each, heard, spared)
         elif each is None or each == "":
@@ -248,21 +247,31 @@ def _in_json_text(value: Any, change: Callable[[Any], Any], otherwise: Callable[
     if not isinstance(value, str):
         return change(value)
     try:
-        found = orjson.loads(value)
-        changed = change(found)
-        return value if changed == found else orjson.dumps(changed).decode()
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        found = _read(value)
+    except _UNREADABLE:
         return otherwise(value)
+    changed = change(found)
+    return value if changed == found else orjson.dumps(changed).decode()
 
 
 def _frame(text: bytes) -> Frame | None:
     try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        found = _read(text)
+    except _UNREADABLE:
         return None
     if not isinstance(found, dict) or not isinstance(found.get("event"), str):
         return None
     return {name: found[name] for name in _FRAME_FIELDS if name in found}
+
+
+def _read(text: bytes | str) -> Any:
+    """Return a JSON value that can be written again: it is read 1024 levels deep, and written 254.
+
+    What can be written can be gone through as well.
+    """
+    found = orjson.loads(text)
+    orjson.dumps(found)
+    return found
 
 
 def _is_protocol(frame: Frame) -> bool:
