@@ -12,6 +12,8 @@ from callboard_bench.process import Use
 
 #: From here a client process may have been what was measured.
 BUSY_SHARE: Final = 0.85
+#: Below this share of a core, a closed loop waited for something else than the server.
+SATURATED_SHARE: Final = 0.9
 #: Below this a server's CPU time, which is counted in steps of 10 ms, is uncertain by 5 % and more.
 COARSE_CPU_SECONDS: Final = 0.2
 #: Work of strangers on the machine that makes times (not CPU costs) doubtful.
@@ -183,3 +185,15 @@ def doubts(use: Use) -> list[str]:
     if use.others_share > STRANGERS_SHARE:
         found.append(f"other processes kept {use.others_share:.2f} cores busy meanwhile")
     return found
+
+
+def unsaturated(use: Use, advice: str) -> list[str]:
+    """Return, for a closed loop, that it was not the server which set its pace.
+
+    Args:
+        advice: which flags make more of the load.
+    """
+    if use.server_share < SATURATED_SHARE:
+        share = f"{use.server_share:.0%}"
+        return [f"the server was busy for {share} of the time only: {advice}"]
+    return []

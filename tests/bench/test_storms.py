@@ -11,10 +11,12 @@ import pytest
 
 from callboard_bench.command import scenario_command
 from callboard_bench.errors import in_words
-from callboard_bench.generator import GeneratorFailed
+from callboard_bench.generator import Counts, GeneratorFailed
+from callboard_bench.process import Cpu, Use
 from callboard_bench.rounds import Unwatched
 from callboard_bench.scenario import Floor
 from callboard_bench.scenarios import churn, client_events, mixed, presence
+from callboard_bench.scenarios.parts import Window, off_pace
 from callboard_bench.targets.started import callboard, floor
 from callboard_bench.targets.target import Target
 from support.bench_target import opened
@@ -104,6 +106,33 @@ def test_the_floor_takes_part_where_it_speaks_the_transport(
     with pytest.raises(SystemExit):
         command.main(["--transport", transport], prog_name="client-events")
     assert [len(each) for each in found] == [floors]
+
+
+@pytest.mark.parametrize("name", LOADS)
+def test_a_setting_tells_a_closed_loop_and_another_transport(name: str) -> None:
+    _, load = LOADS[name]
+
+    assert ("(closed loop)" in load.setting()) == name.endswith(" max")
+    assert "over" not in load.setting()
+    assert " over xhr_polling" in replace(load, transport="xhr_polling").setting()
+
+
+def window(server_share: float) -> Window:
+    use = Use(1.0, Cpu(server_share, 0.0), server_share, 0.1, 0.1, 0.0)
+    return Window(use, Counts(0, 0, 0, 0), [], {}, "")
+
+
+@pytest.mark.parametrize(
+    ("done", "offered", "said"),
+    [
+        (99, 100.0, []),
+        (90, 100.0, ["the server did 90 in the window of the 100 that were offered"]),
+        (90, math.inf, ["the server was busy for 50% of the time only: add --clients"]),
+    ],
+)
+def test_a_pace_that_was_not_kept_is_told(done: int, offered: float, said: list[str]) -> None:
+    assert off_pace(window(0.5), done, offered, "add --clients") == said
+    assert off_pace(window(0.95), 90, math.inf, "add --clients") == []
 
 
 def test_a_profile_says_what_is_not_given() -> None:

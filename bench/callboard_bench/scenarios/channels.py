@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from callboard_bench.clients.link import HTTP_PATH, TRANSPORTS
 from callboard_bench.rounds import Round, Watch
 from callboard_bench.scenario import Scenario, count, generators, message_bytes, rate, window
-from callboard_bench.scenarios.delivery import http_path, room_for_stamps, transport
+from callboard_bench.scenarios.delivery import http_path, over, room_for_stamps, transport
 from callboard_bench.scenarios.parts import run_name
 from callboard_bench.scenarios.publishing import METRICS, Plan, published
 from callboard_bench.targets.target import Target
@@ -38,10 +38,10 @@ class Load:
         if math.isinf(self.rate):
             pace = "messages as fast as they are answered (closed loop)"
         batches = f" in batches of {self.batch}" if self.batch > 1 else ""
-        over = "" if self.transport == TRANSPORTS[0] else f" over {self.transport}"
         return (
-            f"{self.channels:,} channels of {self.subscribers:,} subscribers{over}, {pace} of "
-            f"{self.message_bytes} bytes{batches} for {self.seconds:g} s"
+            f"{self.channels:,} channels of {self.subscribers:,} subscribers"
+            f"{over(self.transport)}, {pace} of {self.message_bytes} bytes{batches} "
+            f"for {self.seconds:g} s"
         )
 
     def open_files(self) -> int:

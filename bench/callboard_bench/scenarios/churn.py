@@ -17,13 +17,14 @@ from callboard_bench.recording import Recorded
 from callboard_bench.rounds import SHARES, Metric, Round, Watch
 from callboard_bench.sampler import RSS
 from callboard_bench.scenario import Scenario, count, generators, rate, window
-from callboard_bench.scenarios.delivery import http_path, transport
+from callboard_bench.scenarios.delivery import http_path, over, transport
 from callboard_bench.scenarios.occupancy import publish_to, wrongly_occupied
 from callboard_bench.scenarios.parts import (
     Length,
     as_round,
     loaders,
     measured,
+    off_pace,
     percentiles,
     run_name,
 )
@@ -65,8 +66,8 @@ class Load:
         if not math.isinf(self.rate):
             changes = f"{self.rate:g} changes/s"
         return (
-            f"{self.connections:,} clients on {self.channels:,} public and private channels, "
-            f"{changes} for {self.seconds:g} s"
+            f"{self.connections:,} clients{over(self.transport)} on {self.channels:,} public and "
+            f"private channels, {changes} for {self.seconds:g} s"
         )
 
     def open_files(self) -> int:
@@ -97,6 +98,7 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     done.findings[0].tally.merge(tally)
     result = as_round(done, values, wrong)
     result.timeline = done.timeline(recorded)
+    result.warnings += off_pace(done, answered, load.rate * load.seconds, "add --connections")
     return result
 
 

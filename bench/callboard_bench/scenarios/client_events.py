@@ -27,12 +27,13 @@ from callboard_bench.scenario import (
     switch,
     window,
 )
-from callboard_bench.scenarios.delivery import http_path, transport
+from callboard_bench.scenarios.delivery import http_path, over, transport
 from callboard_bench.scenarios.parts import (
     Length,
     as_round,
     loaders,
     measured,
+    off_pace,
     percentiles,
     run_name,
 )
@@ -52,10 +53,6 @@ METRICS: Final = (
 
 #: Client events a second that the protocol allows a connection; one more is refused with 4301.
 _LIMIT: Final = 10
-#: From this part of the offered load on, a server kept up.
-_KEPT_UP: Final = 0.98
-#: Below this a closed loop was waiting for something else than the server.
-_SATURATED_SHARE: Final = 0.9
 
 #: What to set where the server refuses something.
 ADVICE: Final = (
@@ -100,7 +97,8 @@ class Load:
         if not math.isinf(self.rate):
             events = f"{self.rate:g} events/s of each"
         return (
-            f"{self.groups:,} private channels of {self.sockets} sockets, {events}, "
+            f"{self.groups:,} private channels of {self.sockets} sockets{over(self.transport)}, "
+            f"{events}, "
             f"{self.message_bytes} bytes, for {self.seconds:g} s"
         )
 
@@ -132,17 +130,8 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     }
     result = as_round(done, values)
     result.timeline = done.timeline(recorded)
-    if not math.isinf(load.rate):
-        if values["deliveries_per_second"] < _KEPT_UP * load.offered:
-            result.warnings.append(
-                f"it delivered {received / load.seconds:,.0f} a second of the "
-                f"{load.offered:,.0f} that were offered"
-            )
-    elif done.use.server_share < _SATURATED_SHARE:
-        result.warnings.append(
-            f"the server was busy for {done.use.server_share:.0%} of the time only: raise "
-            "--groups or --generators"
-        )
+    offered = load.offered * load.seconds
+    result.warnings += off_pace(done, received, offered, "raise --groups or --generators")
     return result
 
 

@@ -25,7 +25,7 @@ from callboard_bench.recording import STEP_SECONDS, Recorded
 from callboard_bench.rounds import SHARES, Metric, Round, Timeline, Watch, doubts, shares
 from callboard_bench.sampler import Sampler
 from callboard_bench.scenario import Floor, Scenario, count, generators, rate, switch
-from callboard_bench.scenarios.delivery import http_path, transport
+from callboard_bench.scenarios.delivery import http_path, over, transport
 from callboard_bench.scenarios.parts import loaders, run_name
 from callboard_bench.targets.target import Target
 
@@ -83,8 +83,7 @@ class Load:
         elif self.no_subscribe:
             channels = "no channel"
         held = f", held for {self.hold:g} s" if self.hold else ""
-        over = "" if self.transport == TRANSPORTS[0] else f" over {self.transport}"
-        return f"{self.connections:,} connections{over}, {channels}, {pace}{held}"
+        return f"{self.connections:,} connections{over(self.transport)}, {channels}, {pace}{held}"
 
     def open_files(self) -> int:
         return self.connections

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from callboard_bench.clients.link import HTTP_PATH, TRANSPORTS
+from callboard_bench.clients.link import HTTP_PATH, TRANSPORTS, WS
 from callboard_bench.scenario import choice
 from callboard_bench.stamps import smallest_message_bytes
 
@@ -15,6 +15,11 @@ _LONGEST_NAME = "bench-000000-0000000"
 def transport() -> click.Option:
     """Return ``--transport``."""
     return choice("--transport", TRANSPORTS, "How subscribers connect.")
+
+
+def over(transport: str) -> str:
+    """Return what a setting says of a transport, which is nothing of a WebSocket."""
+    return "" if transport == WS else f" over {transport}"
 
 
 def http_path() -> click.Option:

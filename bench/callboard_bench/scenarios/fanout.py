@@ -22,7 +22,7 @@ from callboard_bench.scenario import (
     switch,
     window,
 )
-from callboard_bench.scenarios.delivery import http_path, room_for_stamps, transport
+from callboard_bench.scenarios.delivery import http_path, over, room_for_stamps, transport
 from callboard_bench.scenarios.parts import run_name
 from callboard_bench.scenarios.publishing import METRICS, Plan, published
 from callboard_bench.targets.target import Target
@@ -50,9 +50,8 @@ class Load:
         pace = f"{self.rate:g} messages/s"
         if math.isinf(self.rate):
             pace = "messages as fast as they are answered (closed loop)"
-        over = "" if self.transport == TRANSPORTS[0] else f" over {self.transport}"
         return (
-            f"{self.subscribers:,} subscribers of one channel{over}, {pace} of "
+            f"{self.subscribers:,} subscribers of one channel{over(self.transport)}, {pace} of "
             f"{self.message_bytes} bytes for {self.seconds:g} s"
         )
 

@@ -26,7 +26,7 @@ from callboard_bench.scenario import Flag, Scenario, choice, generators, window
 from callboard_bench.scenarios import churn as churn_scenario
 from callboard_bench.scenarios import client_events as client_events_scenario
 from callboard_bench.scenarios import presence as presence_scenario
-from callboard_bench.scenarios.delivery import http_path, transport
+from callboard_bench.scenarios.delivery import http_path, over, transport
 from callboard_bench.scenarios.parts import Length, as_round, loaders, measured, run_name
 from callboard_bench.targets.target import Target
 
@@ -139,7 +139,8 @@ class Load:
             f"{size:,} triggers/s" if name == "triggers" else f"{size:,} {words[name]}"
             for name, size in self.sizes.items()
         ]
-        return f"{self.connections:,} clients ({', '.join(parts)}) for {self.seconds:g} s"
+        clients = f"{self.connections:,} clients{over(self.transport)}"
+        return f"{clients} ({', '.join(parts)}) for {self.seconds:g} s"
 
     def open_files(self) -> int:
         return self.connections + len(self.sizes) * self.generators

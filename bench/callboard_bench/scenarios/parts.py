@@ -21,7 +21,7 @@ from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import Counts, Generator, GeneratorFailed, ask_all, counted
 from callboard_bench.process import Meter, Use
 from callboard_bench.recording import STEP_SECONDS, Recorded
-from callboard_bench.rounds import Round, Timeline, Watch, doubts, shares
+from callboard_bench.rounds import Round, Timeline, Watch, doubts, shares, unsaturated
 from callboard_bench.sampler import Sampler
 from callboard_bench.targets.target import Target
 
@@ -34,6 +34,8 @@ _END_SECONDS: Final = 120.0
 #: From the order to begin to the beginning, so that it reaches every generator before.
 _LEAD_NS: Final = 100_000_000
 _LOOK_SECONDS: Final = 0.1
+#: From this part of the offered load on, a server kept up; the rest may still be under way.
+_KEPT_UP: Final = 0.98
 _STEP_NS: Final = int(STEP_SECONDS * 1e9)
 
 
@@ -209,6 +211,21 @@ def as_round(window: Window, values: dict[str, float], faults: Sequence[str] = (
         audit=total.tally.audited(),
         curves={name: recorded.latencies for name, recorded in total.times.items()},
     )
+
+
+def off_pace(window: Window, done: int, offered: float, advice: str) -> list[str]:
+    """Return why the pace was not the one that was asked for.
+
+    Args:
+        done, offered: how much there was in the window, and would be with a server that keeps up;
+            infinite where each followed the last.
+        advice: which flags make more of a closed loop's load.
+    """
+    if math.isinf(offered):
+        return unsaturated(window.use, advice)
+    if done < _KEPT_UP * offered:
+        return [f"the server did {done:,} in the window of the {offered:,.0f} that were offered"]
+    return []
 
 
 def _refusals(found: Findings, advice: str) -> list[str]:

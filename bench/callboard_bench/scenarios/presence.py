@@ -18,12 +18,13 @@ from callboard_bench.generator import divided
 from callboard_bench.recording import Recorded
 from callboard_bench.rounds import SHARES, Metric, Round, Watch
 from callboard_bench.scenario import Scenario, count, generators, rate, window
-from callboard_bench.scenarios.delivery import http_path, transport
+from callboard_bench.scenarios.delivery import http_path, over, transport
 from callboard_bench.scenarios.parts import (
     Length,
     as_round,
     loaders,
     measured,
+    off_pace,
     percentiles,
     run_name,
 )
@@ -62,11 +63,12 @@ class Load:
     generators: int = 1
 
     def setting(self) -> str:
-        turns = "turns as fast as they are answered"
+        turns = "turns as fast as they are answered (closed loop)"
         if not math.isinf(self.rate):
             turns = f"{self.rate:g} joins and leaves/s"
         channels = "1 presence channel" if self.channels == 1 else f"{self.channels:,} channels"
-        return f"{channels} of {self.members:,} members, {turns} for {self.seconds:g} s"
+        members = f"{self.members:,} members{over(self.transport)}"
+        return f"{channels} of {members}, {turns} for {self.seconds:g} s"
 
     def open_files(self) -> int:
         return self.channels * self.members
@@ -92,6 +94,8 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     }
     result = as_round(done, values)
     result.timeline = done.timeline(seen)
+    offered = load.rate * load.seconds
+    result.warnings += off_pace(done, done.counts.answered, offered, "add --channels")
     return result
 
 

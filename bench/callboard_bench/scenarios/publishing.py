@@ -25,7 +25,16 @@ from callboard_bench.figures import Latencies
 from callboard_bench.generator import Generator, Question, ask_all, counted, divided
 from callboard_bench.process import Meter, Use
 from callboard_bench.recording import STEP_SECONDS, Recorded
-from callboard_bench.rounds import SHARES, Metric, Round, Timeline, Watch, doubts, shares
+from callboard_bench.rounds import (
+    SHARES,
+    Metric,
+    Round,
+    Timeline,
+    Watch,
+    doubts,
+    shares,
+    unsaturated,
+)
 from callboard_bench.sampler import Sampler
 from callboard_bench.scenarios.parts import DELIVERIES, loaders
 from callboard_bench.targets.target import Target
@@ -39,8 +48,6 @@ _LOOK_SECONDS: Final = 0.25
 #: Below this share of what was offered, a server has set the pace itself. Of a hundredth that
 #: never left, the 99th percentile would show nothing.
 _TAKEN_SHARE: Final = 0.999
-#: Below this share of a core, something else than the server was what everybody waited for.
-_SATURATED_SHARE: Final = 0.9
 
 METRICS: Final = (
     Metric("deliveries_per_second", "deliveries per second", 0, better="higher"),
@@ -256,10 +263,8 @@ def _values(window: Window, lag: Latencies, plan: Plan) -> dict[str, float]:
 
 def _pace(window: Window, plan: Plan) -> list[str]:
     """Return why the pace was not the one that was asked for."""
-    found, offered, share = window.published, window.published.offered, window.use.server_share
+    found, offered = window.published, window.published.offered
     if found.sent < _TAKEN_SHARE * offered:
         taken = f"the server took {found.sent:,} of {offered:,} messages in their time"
         return [f"{taken}; what never left has no latency: lower --rate, or add --publishers"]
-    if math.isinf(plan.rate) and share < _SATURATED_SHARE:
-        return [f"the server was busy for {share:.0%} of the time only: add --publishers"]
-    return []
+    return unsaturated(window.use, "add --publishers") if math.isinf(plan.rate) else []

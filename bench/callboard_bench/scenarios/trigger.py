@@ -20,7 +20,16 @@ from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import Generator, ask_all, counted, divided
 from callboard_bench.process import Meter, Use
 from callboard_bench.recording import STEP_SECONDS, Recorded
-from callboard_bench.rounds import SHARES, Metric, Round, Timeline, Watch, doubts, shares
+from callboard_bench.rounds import (
+    SHARES,
+    Metric,
+    Round,
+    Timeline,
+    Watch,
+    doubts,
+    shares,
+    unsaturated,
+)
 from callboard_bench.sampler import Sampler
 from callboard_bench.scenario import (
     Floor,
@@ -45,8 +54,6 @@ _LOOK_SECONDS: Final = 0.25
 _PATIENCE_SECONDS: Final = 10.0
 #: Below this share of what was due, a server has set the pace itself.
 _TAKEN_SHARE: Final = 0.99
-#: Below this the connections, not the server, were what everybody waited for.
-_SATURATED_SHARE: Final = 0.9
 #: A signature is good for 600 s, and the clocks of two machines differ.
 _MOST_SECONDS: Final = 500
 
@@ -159,10 +166,7 @@ async def _measured(
 def _pace(load: Load, answered: int, use: Use, timed: int) -> list[str]:
     """Return why the pace was not the one that was asked for."""
     if math.isinf(load.rate):
-        if use.server_share < _SATURATED_SHARE:
-            share = f"{use.server_share:.0%}"
-            return [f"the server was busy for {share} of the time only: add --connections"]
-        return []
+        return unsaturated(use, "add --connections")
     if answered >= _TAKEN_SHARE * load.rate * use.seconds:
         return []
     missing = max(0, round(load.rate * load.seconds) - timed)
