@@ -69,21 +69,21 @@ KINDS: Final = (
 )
 
 
-_LONGEST_PREFIX: Final = max(len(kind.prefix) for kind in KINDS)
+_PREFIXES: Final = tuple(kind.prefix for kind in KINDS)
+_LONGEST_PREFIX: Final = max(map(len, _PREFIXES))
 
 
 def kind_of(name: str) -> ChannelKind:
     """Return the kind that the start of ``name`` says; ``PUBLIC`` when no prefix fits."""
+    if not name.startswith(_PREFIXES):
+        return PUBLIC
     # Also asked about names that are yet to be refused, which may be long and must not be kept.
     return _kind_of(name[:_LONGEST_PREFIX])
 
 
 @lru_cache(maxsize=4096)
 def _kind_of(start: str) -> ChannelKind:
-    for kind in KINDS:
-        if start.startswith(kind.prefix):
-            return kind
-    return PUBLIC
+    return next(kind for kind in KINDS if start.startswith(kind.prefix))
 
 
 def channel_name_fault(name: object, max_length: int = MAX_CHANNEL_NAME_LENGTH) -> str | None:
