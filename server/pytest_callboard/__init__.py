@@ -4,14 +4,15 @@ This module is imported in every pytest run of every project that has Callboard 
 imports nothing of it before a test asks for a fixture. What tests annotate with is here by name,
 and is imported with its first use.
 
-One server serves the whole session (of each xdist worker) and is reset around every test that
-uses it. A session's settings are two fixtures to override, ``callboard_apps`` and
-``callboard_settings``; a test that needs other ones makes a server with
-``pusher_server_factory``.
+One server serves the whole session (of each xdist worker), ``session_pusher_server``; as
+``pusher_server`` it is reset around every test that uses it. A session's settings are two fixtures
+to override, ``callboard_apps`` and ``callboard_settings``; a test that needs other ones makes a
+server with ``pusher_server_factory``.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,28 +82,38 @@ def pusher_server_factory() -> Iterator[PusherServerFactory]:
 
 
 @pytest.fixture(scope="session")
-def _session_pusher_server(
+def session_pusher_server(
     pusher_server_factory: PusherServerFactory,
     callboard_apps: Sequence[Mapping[str, Any]],
     callboard_settings: Mapping[str, Any],
 ) -> PusherServer:
+    """The server that ``pusher_server`` is in each test, for fixtures that live longer than one.
+
+    Tests that ask for ``pusher_server`` reset it; address and keys stay.
+    """
     return pusher_server_factory(apps=callboard_apps, settings=callboard_settings)
 
 
 @pytest.fixture
 def pusher_server(
-    _session_pusher_server: PusherServer, request: pytest.FixtureRequest
+    session_pusher_server: PusherServer, request: pytest.FixtureRequest
 ) -> Iterator[PusherServer]:
     """A Pusher server, in a thread, on a free port of 127.0.0.1, as if it had just started.
 
     Clients that a test leaves are sent away at its end, with a code after which SDKs do not
     come back.
     """
-    server = _session_pusher_server
+    server = session_pusher_server
     # Also before: whatever has come since the last test's end is not of this one.
     server.reset()
     request.node.stash[_SERVER] = server
     yield server
+    if not server.background.running:
+        server.start()
+        raise RuntimeError(
+            "the test has stopped pusher_server, which serves the whole session: expected a fault, "
+            "such as faults.refuse_tcp(), or a server of its own, of pusher_server_factory()"
+        )
     server.reset()
 
 
@@ -131,17 +142,31 @@ _SCHEDULER = pytest.StashKey["TaskScheduler"]()
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, Any, None]:
-    """Show with a test that has failed what its server has seen, unless the failure says it."""
+    """Show with a test that has failed what its servers have seen, unless the failure says it."""
     outcome = yield
-    server = item.stash.get(_SERVER, None)
-    if server is None or call.excinfo is None:
+    servers = _servers_of(item)
+    if not servers or call.excinfo is None:
         return
     report = outcome.get_result()
     if report.failed and report.when != "teardown":
         from callboard.fixture import NotSeen
 
-        if not call.excinfo.errisinstance(NotSeen):
-            report.sections.append(("pusher_server", str(server.scene())))
+        # Of several servers it is not said whose scene that is.
+        if len(servers) > 1 or not call.excinfo.errisinstance(NotSeen):
+            report.sections += [(name, str(server.scene())) for name, server in servers.items()]
         scheduler = item.stash.get(_SCHEDULER, None)
         if scheduler is not None and not call.excinfo.errisinstance(scheduler.NotSeen):
             report.sections.append(("task_scheduler", scheduler.scene()))
+
+
+def _servers_of(item: pytest.Item) -> dict[str, PusherServer]:
+    """Return the servers among a test's fixtures, each once, by the name of the fixture."""
+    fixture = sys.modules.get("callboard.fixture")
+    if fixture is None:
+        return {}
+    found = {"pusher_server": item.stash.get(_SERVER, None), **getattr(item, "funcargs", {})}
+    servers: dict[str, PusherServer] = {}
+    for name, server in found.items():
+        if isinstance(server, fixture.FixtureServer) and server not in servers.values():
+            servers[name] = server
+    return servers
