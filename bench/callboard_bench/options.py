@@ -74,7 +74,7 @@ def run_options(rounds: int = 3, *, p99: bool = False, audited: bool = False) ->
             ["--html"],
             type=click.Path(path_type=Path, dir_okay=False, writable=True),
             metavar="PATH",
-            callback=_writable,
+            callback=writable,
             help="Write a page with curves and timelines as well.",
         ),
         Flag(["--quiet"], is_flag=True, help="Show nothing while it runs."),
@@ -83,7 +83,8 @@ def run_options(rounds: int = 3, *, p99: bool = False, audited: bool = False) ->
     ]
 
 
-def _writable(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+def writable(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Check that a file can be written there: the callback of a flag."""
     # Told now, for a run may take an hour.
     if path is not None and not path.parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(path.parent)!r} to write it to.")

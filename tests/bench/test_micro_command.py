@@ -85,6 +85,21 @@ def test_what_is_saved_is_what_json_prints_and_can_be_read_again(tmp_path: Path)
     assert printed.machine["cores"]
 
 
+def test_a_run_that_cannot_be_saved_is_shown_all_the_same() -> None:
+    done = bench("--save", "/dev/full")
+
+    assert done.exit_code == 1
+    assert "sorting" in done.output
+    assert "the run was not saved: [Errno 28]" in done.output
+
+
+def test_a_run_is_not_begun_where_it_cannot_be_saved() -> None:
+    done = bench("--save", "nowhere/run.json")
+
+    assert done.exit_code == 2
+    assert "there is no folder 'nowhere' to write it to" in done.output
+
+
 def test_a_baseline_far_away_gives_a_verdict(saved: Path) -> None:
     change(saved, benchmarks=times(read(saved), 1000))
     done = bench("--baseline", saved)

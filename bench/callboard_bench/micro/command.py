@@ -24,6 +24,7 @@ from callboard_bench.micro.record import Record, UnfitBaseline
 from callboard_bench.micro.rounds import Find, RoundFailed, RunRound, in_fresh_process
 from callboard_bench.micro.table import as_table, titles
 from callboard_bench.micro.timing import Found, Plan
+from callboard_bench.options import writable
 
 _EPILOG: Final = """\b
 Exit status:
@@ -76,8 +77,9 @@ def micro_command(find: Find, run_round: RunRound = in_fresh_process) -> click.C
     @click.option("--force", is_flag=True, help="Compare with another machine's baseline even so.")
     @click.option(
         "--save",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, dir_okay=False, writable=True),
         metavar="FILE",
+        callback=writable,
         help="Save the run, to be a baseline later.",
     )
     @click.option("--json", "as_json", is_flag=True, help="Print what is saved, not a table.")
@@ -119,8 +121,6 @@ def micro_command(find: Find, run_round: RunRound = in_fresh_process) -> click.C
             raise SystemExit(INTERRUPTED)
         interrupted = len(found) < rounds
         run = records.record(chosen, found, date=_date(), machine=_machine(), slice_ms=slice_ms)
-        if save is not None and not interrupted:
-            save.write_bytes(records.as_json(run))
         compared = None
         if earlier is not None:
             compared = compare(run, earlier.record, same_machine=earlier.same_machine)
@@ -128,6 +128,8 @@ def micro_command(find: Find, run_round: RunRound = in_fresh_process) -> click.C
             click.echo(records.as_json(run), nl=False)
         else:
             click.echo(as_table(run, machine_line(), compared))
+        if save is not None and not interrupted:
+            _save(save, records.as_json(run))
         if interrupted:
             click.echo(f"interrupted after {run.rounds} of {rounds} rounds", err=True)
             raise SystemExit(INTERRUPTED)
@@ -185,6 +187,13 @@ def _measured(one_round: Callable[[Plan], Found], rounds: int, slice_ns: int) ->
     except RoundFailed as error:
         raise click.ClickException(f"{error}.") from None
     return found
+
+
+def _save(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise click.ClickException(f"the run was not saved: {error}; give another --save") from None
 
 
 def _date() -> str:
