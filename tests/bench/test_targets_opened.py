@@ -136,6 +136,18 @@ async def test_nobody_there_is_told_with_what_to_do() -> None:
         await answers(APP, Address("127.0.0.1", 1))
 
 
+async def test_websockets_that_go_elsewhere_are_tried_there_too() -> None:
+    async with answering(OK) as port, answering(OK) as other:
+        where, elsewhere = Address("127.0.0.1", port), Address("127.0.0.1", other)
+        found = running_server("mine", APP, where, elsewhere)
+        missing = running_server("mine", APP, where, Address("127.0.0.1", 1))
+        assert found.check is not None and missing.check is not None
+
+        await found.check()
+        with pytest.raises(Unreachable, match=r"to 127\.0\.0\.1:1: .* see that --ws-host and"):
+            await missing.check()
+
+
 async def test_a_certificate_is_verified_unless_told_otherwise(tmp_path: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*Authority(tmp_path).pair("server"))

@@ -36,7 +36,7 @@ def running_server(
     return Contender(
         name,
         partial(_opened, name, app, where, websocket, tuple(pids)),
-        partial(answers, app, where),
+        partial(_takes_load, app, where, websocket),
     )
 
 
@@ -53,6 +53,21 @@ async def _opened(
             "a container's: there are no figures of its CPU and memory; name it with --pid"
         )
     yield Target(name, app, where, websocket, found, warning)
+
+
+async def _takes_load(app: App, where: Address, websocket: Address) -> None:
+    await answers(app, where)
+    if websocket == where:
+        return
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            _, writer = await asyncio.open_connection(**websocket.endpoint())
+    except OSError as error:
+        raise Unreachable(
+            f"no WebSocket gets through to {websocket.authority}: {error or 'it did not answer'}; "
+            "see that --ws-host and --ws-port say where the server takes them"
+        ) from None
+    writer.close()
 
 
 async def answers(app: App, where: Address) -> None:
