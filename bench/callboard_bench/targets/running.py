@@ -64,7 +64,7 @@ async def _takes_load(app: App, where: Address, websocket: Address) -> None:
             _, writer = await asyncio.open_connection(**websocket.endpoint())
     except OSError as error:
         raise Unreachable(
-            f"no WebSocket gets through to {websocket.authority}: {error or 'it did not answer'}; "
+            f"no WebSocket gets through to {websocket.authority}: {str(error) or 'no answer'}; "
             "see that --ws-host and --ws-port say where the server takes them"
         ) from None
     writer.close()
