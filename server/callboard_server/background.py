@@ -75,8 +75,8 @@ class BackgroundServer:
 
     @property
     def running(self) -> bool:
-        """Whether it has been started, and not stopped since."""
-        return self._server is not None
+        """Whether it has been started, by this process, and not stopped since."""
+        return self._server is not None and self._is_here
 
     @property
     def server(self) -> Server:

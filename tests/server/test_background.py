@@ -19,6 +19,7 @@ from callboard_server.background import BackgroundServer
 from callboard_server.listeners import ListenError
 from callboard_server.server import Server
 from callboard_server.settings import Settings
+from support.forking import in_a_fork
 from support.serving import nothing_left, open_files
 from support.sockets import Peer, request
 
@@ -163,20 +164,11 @@ def test_what_goes_wrong_at_the_end_is_told_and_leaves_nothing(
 
 
 def test_a_forked_process_is_told_that_the_server_is_not_its_own() -> None:
+    def ask_and_stop() -> None:
+        with pytest.raises(RuntimeError, match="forked from"):
+            background.call(lambda server: server.addresses)
+        background.stop()
+
     with BackgroundServer(Settings(port=0)) as background:
-        child = os.fork()
-        if child == 0:
-            # A child that waits for its parent's thread ends by this, and not with 0.
-            signal.setitimer(signal.ITIMER_REAL, 10)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            status = 1
-            try:
-                with pytest.raises(RuntimeError, match="forked from"):
-                    background.call(lambda server: server.addresses)
-                background.stop()
-                status = 0
-            finally:
-                os._exit(status)
-        _, status = os.waitpid(child, 0)
-        assert status == 0
+        assert in_a_fork(ask_and_stop)
         assert_serves(background.port)
