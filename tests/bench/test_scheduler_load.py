@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
+import statistics
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -8,10 +11,12 @@ import pytest
 
 from callboard_bench.api import App
 from callboard_bench.keepalive import KeepAlive
-from callboard_bench.scheduler import pace
+from callboard_bench.scheduler import pace, volley
 from callboard_bench.scheduler.caller import Caller, CallRefused
+from callboard_bench.scheduler.chance import arrivals
 from callboard_bench.scheduler.pace import paced
 from callboard_bench.scheduler.server import Server
+from callboard_bench.scheduler.tcp_bytes import carried_bytes
 from callboard_bench.scheduler.timings import Timings
 from callboard_bench.scheduler.volley import fire
 
@@ -109,11 +114,11 @@ async def test_a_volley_sends_each_request_once_and_keeps_their_order() -> None:
 
     requests = [b"request %d\n" % n for n in range(20)]
     async with answering(answer) as address:
-        volley = await fire(*address, requests, connections=3)
+        fired = await fire(*address, requests, connections=3)
 
-    assert volley.answers == [request.strip() for request in requests]
-    assert sorted(taken) == sorted(volley.answers)
-    assert volley.began_ns < volley.ended_ns
+    assert fired.answers == [request.strip() for request in requests]
+    assert sorted(taken) == sorted(fired.answers)
+    assert fired.began_ns < fired.ended_ns
 
 
 async def test_a_refused_request_ends_the_volley() -> None:
@@ -151,3 +156,64 @@ async def test_calls_go_on_after_the_server_has_closed_an_idle_connection() -> N
 
         assert await caller.get("queues") == {}
         caller.close()
+
+
+async def test_a_stall_of_a_volley_counts_from_when_a_request_was_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = HeldTime()
+    monkeypatch.setattr(volley, "monotonic_ns", lambda: held.ns)
+
+    def answer(line: bytes) -> bytes:
+        # While this connection waits for its first answer, its second request becomes due.
+        held.ns += 50 * MS
+        return ok(line)
+
+    async with answering(answer) as address:
+        fired = await fire(*address, [b"1\n", b"2\n"], 1, schedule=[0.0, 0.02])
+
+    assert fired.since_ns == [0, 20 * MS]
+    assert fired.answered_ns == [50 * MS, 100 * MS]
+
+
+async def test_a_request_is_not_sent_before_it_is_due() -> None:
+    taken: list[bytes] = []
+
+    def answer(line: bytes) -> bytes:
+        taken.append(line)
+        return ok(line)
+
+    async with answering(answer) as address:
+        fired = await fire(*address, [b"1\n", b"2\n"], 2, schedule=[0.0, 0.05])
+
+    assert taken == [b"1", b"2"]
+    # Counted from when it was sent: a late timer is not the server's.
+    assert fired.since_ns[1] >= fired.began_ns + 49 * MS
+
+
+def test_arrivals_are_independent_and_come_again() -> None:
+    times = arrivals(rate=1000, seconds=50, seed=7)
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+
+    assert times == arrivals(rate=1000, seconds=50, seed=7)
+    assert times != arrivals(rate=1000, seconds=50, seed=8)
+    assert times == sorted(times)
+    assert 0 < times[0] <= times[-1] < 50
+    assert len(times) == pytest.approx(50_000, rel=0.03)
+    # Of exponentially distributed gaps, the deviation is the mean, and 1/e are above it.
+    assert statistics.pstdev(gaps) == pytest.approx(0.001, rel=0.05)
+    assert sum(gap > 0.001 for gap in gaps) / len(gaps) == pytest.approx(1 / math.e, rel=0.05)
+
+
+async def test_the_kernel_counts_what_connections_carry() -> None:
+    async with answering(ok) as (host, port):
+        assert carried_bytes(port) == 0
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"12345\n")
+        answer = ok(b"12345")
+        assert await reader.readexactly(len(answer)) == answer
+
+        assert carried_bytes(port) == len(b"12345\n") + len(answer)
+
+        writer.close()
+        await writer.wait_closed()

@@ -15,6 +15,7 @@ from callboard_bench.scheduler.workloads import WORKLOADS
 
 TINY = {
     "W1": ["--samples", "5", "--interval-ms", "5"],
+    "W2": ["--arrival-seconds", "1", "--tasks", "1000"],
     "W3": ["--tasks", "40", "--in-flight", "4"],
     "W3b": ["--tasks", "40", "--batch", "15"],
     "W4": ["--backlog", "40", "--batch", "15"],
@@ -22,8 +23,10 @@ TINY = {
     "W5f": ["--kills", "1"],
     "W6": ["--cron-seconds", "1"],
     "W7": ["--reports", "3"],
+    "W7b": ["--reports", "3", "--watchers", "2"],
     "W8": ["--changes", "5"],
     "W9": ["--cancels", "2"],
+    "W10": ["--idle-seconds", "1", "--idle-workers", "1"],
 }
 COUNTED = {
     "W1": ("samples", 5),
@@ -33,10 +36,22 @@ COUNTED = {
     "W5": ("losses", 1),
     "W5f": ("losses", 1),
     "W7": ("reports", 3),
+    "W7b": ("reports", 6),
     "W8": ("changes", 5),
     "W9": ("cancels", 2),
 }
-
+#: The distributions that the page draws.
+CURVES = {
+    "W1": {"start", "acknowledged", "seen"},
+    "W2": {"start_30", "start_70"},
+    "W5": {"restart"},
+    "W5f": {"restart"},
+    "W6": {"late"},
+    "W7": {"progress"},
+    "W7b": {"progress"},
+    "W8": {"start", "acknowledged"},
+    "W9": {"cancel"},
+}
 
 #: Two at a time are what several are.
 TOGETHER = ("W8", "W9")
@@ -62,9 +77,16 @@ def check(key: str, document: dict[str, Any]) -> None:
     if key in COUNTED:
         name, count = COUNTED[key]
         assert values[name] == count
-    else:
+    elif key == "W6":
         # A second begins once at least while the schedule is there.
         assert values["ticks"] >= 1
+    elif key == "W2":
+        assert values["tasks_30"] < values["tasks_70"]
+        assert len(measured["timeline"]["series"]["p99_ms"]) >= 2
+    else:
+        assert values["seconds"] >= 1
+        assert values["server_rss"] > 0
+    assert set(measured["curves"]) == CURVES.get(key, set())
 
 
 def test_all_others_are_measured_here() -> None:

@@ -22,7 +22,7 @@ _MEANINGS: Final = {
     "interval_ms": "time between two of them",
     "arrival_seconds": "length of each part of W2",
     "seed": "seed of W2's arrivals",
-    "tasks": "tasks of W3 and W3b",
+    "tasks": "tasks of W3 and W3b, and five times those that tell W2 what 100 % are",
     "in_flight": "requests at once in W3",
     "batch": "tasks in a request of W3b and W4",
     "backlog": "tasks queued in W4",

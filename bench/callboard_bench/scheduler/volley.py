@@ -1,10 +1,15 @@
-"""Each of many ready requests once, over several kept-alive connections at the same time."""
+"""Each of many ready requests once, over several kept-alive connections at the same time.
+
+They are sent as soon as a connection is free, or when they are due. Then a time counts from when
+it was due if no connection was free, so a stall of the server counts; and else from when it was
+sent, for the lateness of a timer, which has milliseconds, is this process's.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from callboard_bench.api import cut_answer
@@ -20,10 +25,22 @@ class Volley:
     answers: list[bytes]
     began_ns: int = 0
     ended_ns: int = 0
+    #: Of each request the time that its latency counts from, and when it was answered.
+    since_ns: list[int] = field(default_factory=list)
+    answered_ns: list[int] = field(default_factory=list)
 
 
-async def fire(host: str, port: int, requests: Sequence[bytes], connections: int) -> Volley:
+async def fire(
+    host: str,
+    port: int,
+    requests: Sequence[bytes],
+    connections: int,
+    schedule: Sequence[float] = (),
+) -> Volley:
     """Send every request; each connection sends its next one when the last one was answered.
+
+    Args:
+        schedule: when each is due, in ascending seconds after the beginning; by default at once.
 
     Raises:
         CallRefused: one was answered with something else than 200.
@@ -31,11 +48,12 @@ async def fire(host: str, port: int, requests: Sequence[bytes], connections: int
         OSError: nobody listens there.
     """
     loop = asyncio.get_running_loop()
-    volley = Volley([b""] * len(requests))
+    count = len(requests)
+    volley = Volley([b""] * count, since_ns=[0] * count, answered_ns=[0] * count)
     queue = iter(enumerate(requests))
     members = [
-        (await loop.create_connection(lambda: _Member(volley, queue), host, port))[1]
-        for _ in range(min(connections, len(requests)))
+        (await loop.create_connection(lambda: _Member(volley, queue, schedule), host, port))[1]
+        for _ in range(min(connections, count))
     ]
     volley.began_ns = monotonic_ns()
     for member in members:
@@ -50,25 +68,45 @@ async def fire(host: str, port: int, requests: Sequence[bytes], connections: int
 
 
 class _Member(asyncio.Protocol):
-    __slots__ = ("_data", "_number", "_queue", "_transport", "_volley", "done")
+    __slots__ = (
+        "_data",
+        "_loop",
+        "_number",
+        "_queue",
+        "_schedule",
+        "_transport",
+        "_volley",
+        "done",
+    )
 
-    def __init__(self, volley: Volley, queue: Iterator[tuple[int, bytes]]) -> None:
+    def __init__(
+        self, volley: Volley, queue: Iterator[tuple[int, bytes]], schedule: Sequence[float]
+    ) -> None:
         self._volley = volley
         self._queue = queue
+        self._schedule = schedule
         self._transport: asyncio.Transport
         self._data = b""
         self._number = -1
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = self._loop.create_future()
 
     def begin(self) -> None:
-        """Send the next request, if there is one."""
+        """Send the next request, if there is one, when it is due."""
         number, request = next(self._queue, (-1, b""))
         if number < 0:
             if not self.done.done():
                 self.done.set_result(None)
             return
         self._number = number
-        self._transport.write(request)
+        now = monotonic_ns()
+        if self._schedule:
+            due = self._volley.began_ns + int(self._schedule[number] * 1e9)
+            if due > now:
+                self._loop.call_later((due - now) / 1e9, self._send_in_time, request)
+                return
+            now = due
+        self._send(request, now)
 
     def close(self) -> None:
         """Close the connection."""
@@ -92,10 +130,18 @@ class _Member(asyncio.Protocol):
             self._fail(CallRefused(f"a request was answered with {status} {body[:300]!r}"))
             return
         self._volley.answers[self._number] = body
+        self._volley.answered_ns[self._number] = monotonic_ns()
         self.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(ConnectionResetError("the server closed a kept-alive connection"))
+
+    def _send_in_time(self, request: bytes) -> None:
+        self._send(request, monotonic_ns())
+
+    def _send(self, request: bytes, since_ns: int) -> None:
+        self._volley.since_ns[self._number] = since_ns
+        self._transport.write(request)
 
     def _fail(self, error: Exception) -> None:
         if not self.done.done():

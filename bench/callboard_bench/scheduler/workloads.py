@@ -11,8 +11,10 @@ from typing import Final
 from callboard_bench.rounds import Result, Round
 from callboard_bench.run import Run
 from callboard_bench.scheduler import (
+    arrivals,
     backlog,
     changes,
+    idle,
     latency,
     losses,
     progress,
@@ -28,6 +30,7 @@ from callboard_bench.targets.target import Contender
 
 WORKLOADS: Final = (
     latency.WORKLOAD,
+    arrivals.WORKLOAD,
     throughput.SINGLES,
     throughput.BATCHES,
     backlog.WORKLOAD,
@@ -36,8 +39,10 @@ WORKLOADS: Final = (
     losses.STOPS,
     punctuality.WORKLOAD,
     progress.WORKLOAD,
+    progress.WATCHED_BY_MANY,
     changes.CHANGES,
     changes.CANCELS,
+    idle.WORKLOAD,
 )
 
 #: What an acknowledged task of ours is in, as that of a peer says it.
