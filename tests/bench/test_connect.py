@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -137,6 +138,21 @@ def test_beyond_the_ports_of_one_address_connections_come_from_others() -> None:
     assert wire.endpoint(20_001)["local_addr"] == ("127.0.0.3", 0)
     assert "local_addr" not in Wire(Address("::1", 6001), "/app/key", before=50_000).endpoint(1)
     assert "local_addr" not in Wire(Address("192.0.2.1", 1), "/app/key", before=50_000).endpoint(1)
+
+
+async def test_memory_of_a_server_that_has_room_by_now_is_not_told(target: Target) -> None:
+    round_ = await connected(replace(target, used=True), hold=0.001)
+
+    assert math.isnan(round_.values["bytes_per_connection"])
+    assert math.isnan(round_.values["bytes_per_connection_held"])
+    assert round_.values["rss_after_mib"] > 0
+    assert any("that of the first round" in warning for warning in round_.warnings)
+
+
+async def test_connections_are_never_more_a_second_than_were_due(target: Target) -> None:
+    round_ = await connected(target, connections=4, rate=50.0, generators=2)
+
+    assert round_.values["connections_per_second"] <= 50
 
 
 def test_two_ways_to_subscribe_at_once_are_refused() -> None:

@@ -108,7 +108,18 @@ async def test_a_server_that_takes_the_app_is_a_target_with_a_warning_if_it_is_n
             assert (target.name, target.app, target.api.port) == ("mine", APP, port)
             # It is this process, which is the tool's.
             assert target.pids == ()
+            assert not target.used
             assert "name it with --pid" in target.warning
+
+
+async def test_a_server_that_runs_on_was_used_by_the_rounds_before() -> None:
+    where = Address("127.0.0.1", 1)
+    contender = running_server("mine", APP, where, where)
+    used = []
+    for _ in range(3):
+        async with contender.open() as target:
+            used.append(target.used)
+    assert used == [False, True, True]
 
 
 async def test_processes_that_are_named_count_with_their_children(

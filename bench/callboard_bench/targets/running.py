@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Final
 
 from callboard_bench import api
@@ -35,24 +37,23 @@ def running_server(
     """
     return Contender(
         name,
-        partial(_opened, name, app, where, websocket, tuple(pids)),
+        partial(_opened, Target(name, app, where, websocket, tuple(pids)), count()),
         partial(_takes_load, app, where, websocket),
     )
 
 
 @asynccontextmanager
-async def _opened(
-    name: str, app: App, where: Address, websocket: Address, pids: tuple[int, ...]
-) -> AsyncIterator[Target]:
+async def _opened(known: Target, rounds: Iterator[int]) -> AsyncIterator[Target]:
     # Anew for each round: it may have been started again, or have forked.
-    found = with_children(pids) if pids else owners(where, websocket)
+    where = known.api
+    found = with_children(known.pids) if known.pids else owners(where, known.websocket)
     warning = ""
     if not found and is_local(where):
         warning = (
             f"who listens on {where.authority} cannot be seen, as with another user's process or "
             "a container's: there are no figures of its CPU and memory; name it with --pid"
         )
-    yield Target(name, app, where, websocket, found, warning)
+    yield replace(known, pids=found, warning=warning, used=next(rounds) > 0)
 
 
 async def _takes_load(app: App, where: Address, websocket: Address) -> None:

@@ -64,6 +64,8 @@ class Target:
     pids: tuple[int, ...] = ()
     #: What the table has to say of it, such as why there are no ``pids``.
     warning: str = ""
+    #: Whether a round before this one has put load on the same processes.
+    used: bool = False
 
     @property
     def websocket_path(self) -> str:
