@@ -13,6 +13,9 @@ from playwright.async_api import Browser, async_playwright
 
 from support.node import missing
 
+#: A name that is not this machine's, as the browser knows, but leads to it.
+WEBSITE = "website.example"
+
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -23,7 +26,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     # Whatever a page asks for, nothing leaves this machine: other names do not resolve.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    f"--host-resolver-rules=MAP {WEBSITE} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
 
