@@ -57,6 +57,16 @@ def test_faults_of_connections_and_of_the_scenario_are_told_too() -> None:
     assert fault == "a leak; 2 connections closed by the server"
 
 
+def test_what_never_left_is_a_warning_with_its_number() -> None:
+    found = Findings(unsent=3)
+    found.merge(Findings(unsent=4))
+
+    assert as_round(window(found), {}).warnings == [
+        "7 messages never left in their time, and have no latency"
+    ]
+    assert as_round(window(Findings()), {}).warnings == []
+
+
 def test_nothing_wrong_is_no_fault() -> None:
     assert as_round(window(Findings()), {}).fault is None
 

@@ -90,7 +90,7 @@ class Audience:
         times = {ANSWER: Recorded(published.answers)}
         if self._spec.subscribers:
             times[LATENCY] = self._subscribers.record(Recording()).result()
-        return Findings(tally, times=times)
+        return Findings(tally, times=times, unsent=published.offered - published.sent)
 
     def close(self) -> None:
         for task in self._tasks:

@@ -42,11 +42,14 @@ class Findings:
     refused: Counter[str] = field(default_factory=Counter)
     #: Latencies of the window, by what was timed.
     times: dict[str, Recorded] = field(default_factory=dict)
+    #: Messages due in the window that never left, for the server took too long over others.
+    unsent: int = 0
 
     def merge(self, other: Findings) -> None:
         """Add what another generator found."""
         self.tally.merge(other.tally)
         self.refused.update(other.refused)
+        self.unsent += other.unsent
         for name, recorded in other.times.items():
             self.times.setdefault(name, Recorded()).merge(recorded)
 

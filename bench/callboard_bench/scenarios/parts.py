@@ -204,10 +204,13 @@ def _merged(parts: Sequence[Findings]) -> Findings:
 def as_round(window: Window, values: dict[str, float], faults: Sequence[str] = ()) -> Round:
     """Return a round: the values and shares, what all parts have found, and further faults."""
     total = _merged(window.findings)
+    warnings = doubts(window.use)
+    if total.unsent:
+        warnings.append(f"{total.unsent:,} messages never left in their time, and have no latency")
     return Round(
         {**values, **shares(window.use)},
         fault="; ".join([*faults, *_refusals(total, window.advice)]) or None,
-        warnings=doubts(window.use),
+        warnings=warnings,
         audit=total.tally.audited(),
         curves={name: recorded.latencies for name, recorded in total.times.items()},
     )
