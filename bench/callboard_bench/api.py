@@ -85,3 +85,8 @@ def cut_answer(data: bytes) -> tuple[int, bytes, bytes] | None:
     if len(data) < body + length:
         return None
     return int(head[9:12]), data[body : body + length], data[body + length :]
+
+
+def ends_connection(answer: bytes) -> bool:
+    """Whether a whole answer says that the server closes the connection behind it."""
+    return b"\r\nconnection: close" in answer[: answer.find(b"\r\n\r\n")].lower()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import cycle, islice
 
 import orjson
@@ -16,6 +18,7 @@ from callboard_bench.generator import Counts
 from callboard_bench.keepalive import KeepAlive
 from callboard_bench.recording import Recording
 from callboard_bench.stamps import read_stamp
+from callboard_bench.targets.target import Address
 from callboard_bench.websocket import Unexpected
 from callboard_protocol.rest_signature import SignedRequest, verify
 from support.faulty_service import APP, FaultyService, faulty_service
@@ -255,6 +258,65 @@ async def test_a_connection_that_the_server_closes_is_told(service: FaultyServic
 
     with pytest.raises(ConnectionError, match="closed the kept-alive connection"):
         await connection.request(request(service))
+
+
+@asynccontextmanager
+async def closing_behind_each_answer() -> AsyncIterator[tuple[Address, list[int]]]:
+    """Serve as soketi does; the list has a number for each connection, its requests."""
+    requests: list[int] = []
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        requests.append(0)
+        place = len(requests) - 1
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            requests[place] += 1
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield Address(*server.sockets[0].getsockname()), requests
+    await asyncio.gather(*serving)
+
+
+async def test_a_connection_that_the_server_says_it_closes_is_followed_by_another() -> None:
+    async with closing_behind_each_answer() as (address, requests):
+        connection = await KeepAlive.to(address)
+        posted = post(APP, address.host, address.port, "events", b"{}")
+        for _ in range(3):
+            assert await connection.request(posted) == (200, b"{}")
+            assert connection.closed
+
+    assert requests == [1, 1, 1]
+
+
+@pytest.mark.parametrize("rate", [math.inf, 500.0])
+async def test_requests_go_on_where_the_server_closes_behind_each_answer(rate: float) -> None:
+    counters = cells()
+    async with closing_behind_each_answer() as (address, requests):
+        posted = post(APP, address.host, address.port, "events", b"{}")
+        hammer = Hammer([posted], rate, counters)
+        hammer.recording = Recording(0, 2**62)
+        await hammer.start(address, connections=2)
+        while hammer.answered < 10:
+            await asyncio.sleep(0.001)
+        hammer.check()
+
+    assert len(hammer.recording.result().latencies) >= 10
+    assert max(requests) == 1
+    # There is nobody any more whom the next connections could go to.
+    while Counts(*counters).failed < 2:
+        await asyncio.sleep(0.001)
+    with pytest.raises(Unexpected, match="Connect"):
+        hammer.check()
 
 
 def test_an_answer_is_cut_off_when_it_is_whole() -> None:

@@ -4,6 +4,9 @@ On a schedule (open loop) a request that is due goes out on any connection that 
 found none counts from when it was due, and so does one whose timer was later than a moment.
 Without one (closed loop) each connection sends its next request when the last was answered.
 
+A server that closes the connection behind each answer, as soketi does, gets another one for each
+request: opening it is part of what the request takes where the connection is wanted already.
+
 What was due in the window is waited for behind its end, or a stall there would be no one's. The
 load goes on meanwhile.
 """
@@ -15,11 +18,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Final, cast
+from typing import Any, Final, cast
 
-from callboard_bench.api import cut_answer
+from callboard_bench.api import cut_answer, ends_connection
 from callboard_bench.clients.publisher import TIMER_NS, refusal
 from callboard_bench.clock import monotonic_ns
+from callboard_bench.errors import in_words
 from callboard_bench.generator import ANSWERED, CONNECTED, FAILED, Desk
 from callboard_bench.recording import Recorded, Recording
 from callboard_bench.targets.target import Address
@@ -41,7 +45,9 @@ class Hammer:
         self._interval_ns = 1e9 / rate
         self._first_ns = 0
         self._sent = 0
+        self._endpoint: dict[str, Any] = {}
         self._connections: list[_Connection] = []
+        self._opening: set[asyncio.Task[None]] = set()
         self._idle: list[_Connection] = []
         #: Whether a request that was due found no connection free.
         self._starved = False
@@ -51,6 +57,8 @@ class Hammer:
         self.failure = ""
         #: The last good answer that came whole in one read: an equal one needs no parsing.
         self.good = b""
+        #: Whether the server closes behind its answers.
+        self.ending = False
 
     async def start(self, address: Address, connections: int) -> None:
         """Open the connections, and begin.
@@ -59,9 +67,10 @@ class Hammer:
             OSError: nobody listens there.
         """
         loop = asyncio.get_running_loop()
+        self._endpoint = address.endpoint()
         for _ in range(connections):
             _, connection = await loop.create_connection(
-                lambda: _Connection(self), **address.endpoint()
+                lambda: _Connection(self), **self._endpoint
             )
             self._connections.append(connection)
             self._counters[CONNECTED] += 1
@@ -81,12 +90,25 @@ class Hammer:
         slot = self.recording.slot(sent_ns)
         if slot is not None:
             slot((now - sent_ns) // 1000)
+        if self.ending:
+            connection.renew(now)
+        else:
+            self.free(connection, now)
+
+    def free(self, connection: _Connection, since_ns: int) -> None:
+        """Give a connection the next request, which counts from then if it is not scheduled."""
         if not self.scheduled:
-            connection.send(next(self._requests), now)
+            connection.send(next(self._requests), since_ns)
             return
         self._idle.append(connection)
         if self._starved:
             self._send_due()
+
+    def reconnect(self, connection: _Connection) -> None:
+        """Open another transport for a connection."""
+        task = asyncio.get_running_loop().create_task(self._reconnect(connection))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
 
     def fail(self, reason: str) -> None:
         """Keep the first reason; the next question raises it."""
@@ -109,6 +131,13 @@ class Hammer:
         """
         if self.failure:
             raise Unexpected(self.failure)
+
+    async def _reconnect(self, connection: _Connection) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_connection(lambda: connection, **self._endpoint)
+        except OSError as error:
+            self.fail(in_words(error))
 
     def _outstanding(self, end_ns: int) -> bool:
         if self.scheduled and self._due_ns < end_ns:
@@ -139,7 +168,7 @@ class Hammer:
 
 
 class _Connection(asyncio.Protocol):
-    __slots__ = ("_data", "_hammer", "_transport", "sent_ns")
+    __slots__ = ("_data", "_hammer", "_renewed_ns", "_transport", "sent_ns")
 
     def __init__(self, hammer: Hammer) -> None:
         self._hammer = hammer
@@ -147,14 +176,24 @@ class _Connection(asyncio.Protocol):
         #: From when the last request counts.
         self.sent_ns = 0
         self._data = b""
+        #: Since when it waits for another transport, 0 if it does not.
+        self._renewed_ns = 0
 
     def send(self, request: bytes, sent_ns: int) -> None:
         """Send a request whose time counts from then."""
         self.sent_ns = sent_ns
         self._transport.write(request)
 
+    def renew(self, since_ns: int) -> None:
+        """Have another transport for the next request."""
+        self._renewed_ns = since_ns
+        self._transport.close()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self._renewed_ns:
+            since_ns, self._renewed_ns = self._renewed_ns, 0
+            self._hammer.free(self, since_ns)
 
     def data_received(self, data: bytes) -> None:
         if not self._data and data == self._hammer.good:
@@ -172,11 +211,15 @@ class _Connection(asyncio.Protocol):
         if status != 200 or rest:
             self._fail(str(refusal(status, body)))
             return
+        self._hammer.ending = ends_connection(self._data)
         self._hammer.good, self._data = self._data, b""
         self._hammer.answer(self, self.sent_ns)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(_CLOSED)
+        if self._renewed_ns:
+            self._hammer.reconnect(self)
+        else:
+            self._fail(_CLOSED)
 
     def _fail(self, reason: str) -> None:
         self._hammer.fail(reason)
