@@ -6,20 +6,20 @@ again, and what a server writes behind that point is lost, here as there. What t
 goes over connections that all sessions of the process share, one POST of a session at a time so
 that its messages keep their order.
 
-Equal bodies are read once, as in :mod:`websocket_link`.
+Equal bodies are read once, as in :mod:`websocket_link` (:mod:`xhr_receive`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Final, cast
+from typing import Final
 
 import orjson
 
-from callboard_bench.answers import CHUNKED, UNTIL_CLOSED, Chunks, Head, cut_chunks, cut_head
 from callboard_bench.clients.link import XHR_STREAMING, Listener, Wire
-from callboard_bench.clients.xhr_lines import MOST_UNITS, Lines, cut_lines
+from callboard_bench.clients.xhr_lines import MOST_UNITS, Lines
+from callboard_bench.clients.xhr_receive import Parsed, Receive
 from callboard_bench.keepalive import KeepAlive
 from callboard_bench.websocket import Unexpected
 
@@ -36,8 +36,7 @@ class XhrLinks:
         self._opened = 0
         self._posts: list[KeepAlive] = []
         self._gate = asyncio.Semaphore(_POSTING_AT_ONCE)
-        self._chunks = Chunks(b"", b"", b"", False)
-        self._lines = Lines(b"", (), 0, None, 0, b"")
+        self.parsed = Parsed()
 
     async def open(self, listener: Listener) -> None:
         """Begin a session.
@@ -81,18 +80,6 @@ class XhrLinks:
             self._posts.append(connection)
             return answer
 
-    def chunks(self, data: bytes) -> Chunks:
-        """Cut one read, or return what an equal one held."""
-        if self._chunks.data != data:
-            self._chunks = cut_chunks(data)
-        return self._chunks
-
-    def lines(self, body: bytes) -> Lines:
-        """Read a piece of a body, or return what an equal one held."""
-        if self._lines.body != body:
-            self._lines = cut_lines(body)
-        return self._lines
-
 
 class _XhrLink:
     __slots__ = (
@@ -113,7 +100,7 @@ class _XhrLink:
         self._base = base
         self._query = query
         self._listener: Listener | None = listener
-        self._receive: _Receive | None = None
+        self._receive: Receive | None = None
         self._reopening: asyncio.Task[None] | None = None
         self._outgoing: list[bytes] | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -137,7 +124,7 @@ class _XhrLink:
         self._units = 0
         receive = self._receive
         if receive is None or not receive.usable:
-            receive = self._receive = _Receive(self, self._links)
+            receive = self._receive = Receive(self, self._links.parsed)
             await self._links.connect(receive)
         target = f"{self._base}/{action}?{self._query}&t=0&n={self._next()}"
         receive.ask(self._links.request(target, b""))
@@ -212,96 +199,3 @@ class _XhrLink:
     def _next(self) -> int:
         self._count += 1
         return self._count
-
-
-class _Receive(asyncio.Protocol):
-    """The connection for one response after the other."""
-
-    __slots__ = ("_asked", "_data", "_head", "_left", "_line", "_link", "_links", "_transport")
-
-    def __init__(self, link: _XhrLink, links: XhrLinks) -> None:
-        self._link: _XhrLink | None = link
-        self._links = links
-        self._transport: asyncio.Transport
-        self._asked = False
-        self._head: Head | None = None
-        self._data = b""
-        self._line = b""
-        self._left = 0
-
-    @property
-    def usable(self) -> bool:
-        """Whether another request can be sent."""
-        return self._link is not None and not self._transport.is_closing()
-
-    def ask(self, request: bytes) -> None:
-        """Send a request."""
-        self._asked = True
-        self._transport.write(request)
-
-    def abort(self) -> None:
-        """Give up what is left of the response, with the connection, as a browser does."""
-        self._link = None
-        self._transport.close()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self._data:
-            data = self._data + data
-        link = self._link
-        if link is None:
-            return
-        try:
-            if self._head is None:
-                self._begin(data)
-            else:
-                self._body(data)
-        except Unexpected as error:
-            link.end(str(error))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        link, self._link = self._link, None
-        # A connection that ends between two responses is no end of the session.
-        if link is None or not self._asked:
-            return
-        if self._head is not None and self._head.length == UNTIL_CLOSED:
-            link.read(self._links.lines(self._line), whole=True)
-        else:
-            link.end("the server closed the connection without a word")
-
-    def _begin(self, data: bytes) -> None:
-        head = cut_head(data)
-        if head is None:
-            self._data = data
-            return
-        self._head, self._left, self._data, self._line = head, head.length, b"", b""
-        if head.rest or head.length == 0:
-            self._body(head.rest)
-
-    def _body(self, data: bytes) -> None:
-        assert self._head is not None
-        whole, body = False, data
-        if self._head.length == CHUNKED:
-            chunks = self._links.chunks(data)
-            body, self._data, whole = chunks.body, chunks.rest, chunks.whole
-        elif self._head.length >= 0:
-            body = data[: self._left]
-            self._left -= len(body)
-            whole, self._data = self._left == 0, b""
-        if self._head.status != 200:
-            self._refused(body, whole=whole)
-            return
-        lines = self._links.lines(self._line + body if self._line else body)
-        self._line = lines.rest
-        if whole:
-            self._head, self._asked = None, False
-        if self._link is not None:
-            self._link.read(lines, whole=whole)
-
-    def _refused(self, body: bytes, *, whole: bool) -> None:
-        assert self._head is not None
-        self._line += body
-        if whole and self._link is not None:
-            self._link.refuse(self._head.status, self._line)
