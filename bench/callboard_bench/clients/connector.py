@@ -12,17 +12,13 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from callboard_bench.clients.link import Links, Wire
 from callboard_bench.clients.publisher import TIMER_NS
-from callboard_bench.clients.session import Session, keep_alive, links
+from callboard_bench.clients.session import AT_ONCE, Session, keep_alive, links
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import CONNECTED, FAILED, Desk, GeneratorFailed
 from callboard_bench.recording import Recorded, Recording
-
-#: Under way at a time without a schedule: more would time the listen backlog, not the server.
-AT_ONCE: Final = 200
 
 
 @dataclass(slots=True)

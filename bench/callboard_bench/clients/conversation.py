@@ -15,16 +15,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 from callboard_bench.api import App
 from callboard_bench.clients.link import Wire
-from callboard_bench.clients.session import Session, keep_alive, links
+from callboard_bench.clients.session import Session, keep_alive, let_in, links
 from callboard_bench.generator import CONNECTED, FAILED
 from callboard_protocol.signatures import auth, channel_string
-
-#: Handshakes under way at once: more would time the listen backlog, not the server.
-_CONNECTING_AT_ONCE: Final = 200
 
 
 class Clients:
@@ -49,12 +45,7 @@ class Clients:
             Unexpected: the server refused one, in its words.
         """
         self._awake = asyncio.ensure_future(keep_alive(self._open_ones))
-        gate = asyncio.Semaphore(_CONNECTING_AT_ONCE)
-        async with asyncio.TaskGroup() as tasks:
-            for conversation in conversations:
-                await gate.acquire()
-                task = tasks.create_task(self._open(conversation))
-                task.add_done_callback(lambda _: gate.release())
+        await let_in(conversations, self._open)
 
     async def _open(self, conversation: Conversation) -> None:
         await conversation.open(self._links)

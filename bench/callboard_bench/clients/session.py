@@ -9,8 +9,8 @@ of others overrides :meth:`Session.heard` and looks at most messages itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -20,9 +20,13 @@ from callboard_bench.clients.xhr_link import XhrLinks
 from callboard_bench.websocket import Unexpected
 from callboard_protocol.messages import PONG
 
+#: Clients under way at once: more would time the listen backlog, not the server.
+AT_ONCE: Final = 200
 #: Pings of a period go out in so many parts: clients that came one by one do not ping as one.
 _PARTS: Final = 20
 _SECONDS_IF_NOT_SAID: Final = 120.0
+
+Entering = TypeVar("Entering")
 
 
 class Session:
@@ -201,6 +205,21 @@ class Session:
 def links(wire: Wire) -> Links:
     """Return what opens links of the kind that the wire names."""
     return WebSocketLinks(wire) if wire.transport == WS else XhrLinks(wire)
+
+
+async def let_in(
+    clients: Iterable[Entering], enter: Callable[[Entering], Coroutine[Any, Any, None]]
+) -> None:
+    """Let each client, or whatever one is made of, enter; so many are under way at once.
+
+    Raises:
+        ExceptionGroup: one of them was refused.
+    """
+    gate = asyncio.Semaphore(AT_ONCE)
+    async with asyncio.TaskGroup() as tasks:
+        for client in clients:
+            await gate.acquire()
+            tasks.create_task(enter(client)).add_done_callback(lambda _: gate.release())
 
 
 async def keep_alive(sessions: Sequence[Session]) -> None:

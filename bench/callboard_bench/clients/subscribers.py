@@ -11,21 +11,18 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from callboard_bench.audit import Audit, Tally
 from callboard_bench.clients.link import Wire
-from callboard_bench.clients.session import Session, keep_alive, links
+from callboard_bench.clients.session import Session, keep_alive, let_in, links
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import CONNECTED, FAILED, RECEIVED, Desk
 from callboard_bench.recording import Recorded, Recording
 from callboard_bench.stamps import read_stamp
 from callboard_bench.websocket import Unexpected
-
-#: Handshakes under way at once: more would time the listen backlog, not the server.
-_CONNECTING_AT_ONCE: Final = 200
 
 
 class Run(NamedTuple):
@@ -80,12 +77,7 @@ class Subscribers:
         Raises:
             OSError, Unexpected: one of them was refused.
         """
-        gate = asyncio.Semaphore(_CONNECTING_AT_ONCE)
-        async with asyncio.TaskGroup() as tasks:
-            for channel in channels:
-                await gate.acquire()
-                task = tasks.create_task(self._connect(channel))
-                task.add_done_callback(lambda _: gate.release())
+        await let_in(channels, self._connect)
 
     async def _connect(self, channel: str) -> None:
         member = Subscriber(self, channel, self._streams)
