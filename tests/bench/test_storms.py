@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
+from callboard_bench.api import App
 from callboard_bench.command import scenario_command
 from callboard_bench.errors import in_words
 from callboard_bench.generator import Counts, GeneratorFailed
@@ -18,7 +21,8 @@ from callboard_bench.scenario import Floor
 from callboard_bench.scenarios import churn, client_events, mixed, presence
 from callboard_bench.scenarios.parts import Window, off_pace
 from callboard_bench.targets.started import callboard, floor
-from callboard_bench.targets.target import Target
+from callboard_bench.targets.target import Address, Target
+from callboard_bench.websocket import Unexpected
 from support.bench_target import opened
 
 SHORT: dict[str, Any] = {"seconds": 0.2, "warm_up": 0.05}
@@ -89,6 +93,26 @@ async def test_a_server_that_is_not_of_this_machine_has_no_costs(target: Target)
     assert round_.fault_beyond() is None
     costs = ("cpu_us", "rss_before_mib", "rss_after_mib", "server_core_percent")
     assert all(math.isnan(round_.values[key]) for key in costs)
+
+
+async def test_a_server_that_is_silent_after_the_storm_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(churn, "_ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(churn, "ask_all", AsyncMock(return_value=[{"bench": 1}]))
+    given_up = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        given_up.set()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        where = Address("127.0.0.1", server.sockets[0].getsockname()[1])
+        silent = Target("silent", App("1", "key", "secret"), where, where)
+        with pytest.raises(Unexpected, match=r"did not answer its API within 0\.05 s"):
+            await churn.afterwards(silent, [], "bench")
+        await given_up.wait()
 
 
 @pytest.mark.parametrize(("transport", "floors"), [("ws", 1), ("xhr_polling", 0)])

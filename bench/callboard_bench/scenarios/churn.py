@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from callboard_bench.scenarios.parts import (
     run_name,
 )
 from callboard_bench.targets.target import Target
+from callboard_bench.websocket import Unexpected
 
 METRICS: Final = (
     Metric("changes_per_second", "changes of channel per second", 0, better="higher"),
@@ -105,11 +107,21 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
 async def afterwards(
     target: Target, processes: Sequence[Generator], prefix: str
 ) -> tuple[list[str], Tally]:
-    """Return what is wrong in the server's list of channels, and the audit of what it delivers."""
+    """Return what is wrong in the server's list of channels, and the audit of what it delivers.
+
+    Raises:
+        OSError, Unexpected: the server did not answer.
+    """
     answers = await ask_all(processes, [Held()] * len(processes), _ANSWER_SECONDS)
     held = sorted({channel for answer in answers for channel in answer})
-    wrong = await wrongly_occupied(target, [prefix, f"private-{prefix}"], set(held))
-    await publish_to(target, held, _MESSAGES)
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            wrong = await wrongly_occupied(target, [prefix, f"private-{prefix}"], set(held))
+            await publish_to(target, held, _MESSAGES)
+    except TimeoutError:
+        raise Unexpected(
+            f"after the storm the server did not answer its API within {_ANSWER_SECONDS:g} s"
+        ) from None
     tally = Tally()
     for part in await ask_all(processes, [HeardOf(_MESSAGES)] * len(processes), _ANSWER_SECONDS):
         tally.merge(part)
