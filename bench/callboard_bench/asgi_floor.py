@@ -39,11 +39,12 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="A verify-only ASGI application on uvicorn.")
     arguments.add_argument("--ports-file", type=Path, required=True)
     options = arguments.parse_args()
+    # By name: it is no dependency, and type checkers need not have it either. It comes before the
+    # ports are told, for a warm-up is not there to import it.
+    uvicorn = importlib.import_module("uvicorn")
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     # Connections wait in the backlog until uvicorn accepts them, so this is not too early.
     write_ports_file(options.ports_file, *listener.getsockname()[:2])
-    # By name: it is no dependency, and type checkers need not have it either.
-    uvicorn = importlib.import_module("uvicorn")
     config = uvicorn.Config(
         application,
         loop="uvloop",

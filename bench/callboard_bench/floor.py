@@ -17,8 +17,9 @@ import hashlib
 import hmac
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar, Final, cast
 
 import httptools
 import orjson
@@ -72,12 +73,7 @@ class Connect(asyncio.Protocol):
         """Answer 101 and ``connection_established``."""
         self.upgraded = True
         Connect.count += 1
-        established = text_frame(connection_established(f"1.{self.count}", 120))
-        key = hashlib.sha1(header(head, b"sec-websocket-key") + _GUID, usedforsecurity=False)
-        self.transport.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: %s\r\n\r\n%s" % (base64.b64encode(key.digest()), established)
-        )
+        self.transport.write(greeting(head, f"1.{self.count}"))
 
     def subscribe(self, data: bytes) -> None:
         """Take a frame as a subscription; besides them only pings come in a run."""
@@ -168,6 +164,16 @@ def verified(secret: bytes, path: bytes, query: bytes, body: bytes) -> bool:
     )
 
 
+def greeting(head: bytes, socket_id: str) -> bytes:
+    """Return the answer to an upgrade, with ``connection_established`` behind it."""
+    key = hashlib.sha1(header(head, b"sec-websocket-key") + _GUID, usedforsecurity=False)
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %s\r\n\r\n%s"
+        % (base64.b64encode(key.digest()), text_frame(connection_established(socket_id, 120)))
+    )
+
+
 def header(head: bytes, name: bytes) -> bytes:
     """Return a header's value from a request head."""
     start = head.lower().index(b"\r\n" + name + b":") + len(name) + 3
@@ -181,24 +187,25 @@ def write_ports_file(path: Path, host: str, port: int) -> None:
     partial.replace(path)
 
 
-async def serve(kind: str, ports_file: Path) -> None:
+async def serve(protocol: Callable[[], asyncio.Protocol], ports_file: Path) -> None:
     """Serve until SIGTERM or SIGINT."""
     raise_open_files_limit()
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    Verify.secret = os.environ["BENCH_FLOOR_SECRET"].encode()
-    protocol = {"connect": Connect, "broadcast": Broadcast, "verify": Verify}[kind]
     server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=1024)
     write_ports_file(ports_file, *server.sockets[0].getsockname()[:2])
     await ended.wait()
 
 
+_KINDS: Final = {"connect": Connect, "broadcast": Broadcast, "verify": Verify}
+
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="A floor to measure a server against.")
-    arguments.add_argument("kind", choices=("connect", "broadcast", "verify"))
+    arguments.add_argument("kind", choices=_KINDS)
     arguments.add_argument("--ports-file", type=Path, required=True)
     options = arguments.parse_args()
+    Verify.secret = os.environ["BENCH_FLOOR_SECRET"].encode()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(options.kind, options.ports_file))
+        runner.run(serve(_KINDS[options.kind], options.ports_file))

@@ -11,21 +11,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import hashlib
-import signal
 from pathlib import Path
 from typing import ClassVar, Final, cast
 
 import orjson
 import uvloop
 
-from callboard_bench.floor import header, write_ports_file
-from callboard_bench.process import raise_open_files_limit
+from callboard_bench.floor import greeting, serve
 from callboard_protocol.frames import Cut, cut_text_frame, text_frame
-from callboard_protocol.messages import connection_established, subscription_succeeded
+from callboard_protocol.messages import subscription_succeeded
 
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _MOST_BYTES: Final = 20_000
 
 
@@ -64,12 +59,7 @@ class Relay(asyncio.Protocol):
     def upgrade(self, head: bytes) -> None:
         """Answer 101 and ``connection_established``."""
         self.upgraded, self.data = True, b""
-        key = hashlib.sha1(header(head, b"sec-websocket-key") + _GUID, usedforsecurity=False)
-        self.transport.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: %s\r\n\r\n%s"
-            % (base64.b64encode(key.digest()), text_frame(connection_established("1.1", 120)))
-        )
+        self.transport.write(greeting(head, "1.1"))
 
     def message(self, message: bytes) -> None:
         """Take the first message as the subscription, and relay all that follow."""
@@ -85,20 +75,8 @@ class Relay(asyncio.Protocol):
                 transport.write(frame)
 
 
-async def serve(ports_file: Path) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    raise_open_files_limit()
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    server = await loop.create_server(Relay, "127.0.0.1", 0, backlog=1024)
-    write_ports_file(ports_file, *server.sockets[0].getsockname()[:2])
-    await ended.wait()
-
-
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="A relay to measure client events against.")
     arguments.add_argument("--ports-file", type=Path, required=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(arguments.parse_args().ports_file))
+        runner.run(serve(Relay, arguments.parse_args().ports_file))
