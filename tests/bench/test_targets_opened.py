@@ -239,6 +239,14 @@ async def test_a_command_that_ends_is_quoted() -> None:
             pass
 
 
+async def test_a_command_is_quoted_without_its_secret() -> None:
+    contender = started_server("theirs", "echo 'knows {secret} {port}'; exit 3")
+
+    with pytest.raises(ServerFailed, match=r"it said: knows \*\*\* \d"):
+        async with contender.open():
+            pass
+
+
 async def test_a_command_that_never_listens_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(started, "_COMMAND_START_SECONDS", 0.1)
     contender = started_server("theirs", "echo waiting; sleep 60 # {port}")

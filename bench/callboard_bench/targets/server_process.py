@@ -32,7 +32,12 @@ class ServerProcess:
     """A process that was started, and what it said."""
 
     def __init__(
-        self, name: str, command: list[str], environment: dict[str, str], log: Path
+        self,
+        name: str,
+        command: list[str],
+        environment: dict[str, str],
+        log: Path,
+        secret: str = "",
     ) -> None:
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -46,11 +51,14 @@ class ServerProcess:
         self.name = name
         self.pid = self._process.pid
         self._log = log
+        self._secret = secret
 
     def said(self) -> str:
-        """Return the end of its output."""
-        text = self._log.read_text(errors="replace")[-_SAID_CHARACTERS:]
-        return text.strip() or "nothing"
+        """Return the end of its output, without the app's secret."""
+        text = self._log.read_text(errors="replace")
+        if self._secret:
+            text = text.replace(self._secret, "***")
+        return text[-_SAID_CHARACTERS:].strip() or "nothing"
 
     def check(self) -> None:
         """See that it runs.
@@ -93,14 +101,17 @@ class ServerProcess:
 
 @asynccontextmanager
 async def started_process(
-    name: str, command: list[str], environment: dict[str, str], log: Path
+    name: str, command: list[str], environment: dict[str, str], log: Path, secret: str = ""
 ) -> AsyncIterator[ServerProcess]:
     """Start a process, and end it and its group afterwards.
+
+    Args:
+        secret: is never quoted of what it says.
 
     Raises:
         ServerFailed: it ended before its time; the text holds what it said last.
     """
-    server = ServerProcess(name, command, environment, log)
+    server = ServerProcess(name, command, environment, log, secret)
     try:
         yield server
         server.check()

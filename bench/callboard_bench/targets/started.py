@@ -90,7 +90,8 @@ async def _ours(name: str, arguments: Sequence[str]) -> AsyncIterator[Target]:
             if not key.startswith(("CALLBOARD_", "PUSHER_"))
         }
         environment["BENCH_FLOOR_SECRET"] = app.secret
-        async with started_process(name, command, environment, Path(directory, "log")) as server:
+        log = Path(directory, "log")
+        async with started_process(name, command, environment, log, app.secret) as server:
             where = await _told(server, ports_file)
             yield Target(name, app, where, where, with_children([server.pid]))
 
@@ -112,7 +113,8 @@ async def _theirs(name: str, command: str, place: Place | None) -> AsyncIterator
             )
     with tempfile.TemporaryDirectory(prefix="callboard-bench-") as directory:
         shell = ["/bin/sh", "-c", command]
-        async with started_process(name, shell, dict(os.environ), Path(directory, "log")) as server:
+        log, environment = Path(directory, "log"), dict(os.environ)
+        async with started_process(name, shell, environment, log, place.app.secret) as server:
             for address in addresses:
                 await _listening(server, address)
             pids = (*owners(*addresses), *with_children([server.pid]))
