@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from callboard.traffic.proxy import Proxy
+from callboard.traffic.proxy import Proxy, bind
 from callboard.traffic.recorder import Recorder
 from callboard_scheduler.client.loop_thread import LoopThread
 
@@ -57,6 +57,7 @@ class RecordingProxy:
                 async with Proxy(
                     self._service,
                     recorder,
+                    bind("127.0.0.1", 0),
                     fallback_timeout_seconds=self._fallback_timeout_seconds,
                 ) as proxy:
                     yield proxy

@@ -100,6 +100,18 @@ class TestRecord:
         assert len(list(recording)) == 13
         assert not recording.torn
 
+    @pytest.mark.parametrize("there", [True, False])
+    def test_one_that_cannot_listen_leaves_the_file_alone(
+        self, recorded_server: BackgroundServer, path: Path, there: bool
+    ) -> None:
+        if there:
+            path.write_text("of before")
+        where = f"127.0.0.1:{recorded_server.port}"
+        result = run("record", "--listen", where, "--out", path, *["--overwrite"] * there)
+        assert result.exit_code == 1
+        assert f"127.0.0.1 port {recorded_server.port} is in use" in result.stderr
+        assert path.read_text() == "of before" if there else not path.exists()
+
     def test_a_killed_one_leaves_what_has_passed(
         self,
         recorded_server: BackgroundServer,

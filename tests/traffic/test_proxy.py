@@ -24,7 +24,7 @@ from yarl import URL
 
 from callboard.traffic.errors import CannotRecord
 from callboard.traffic.fallback_sessions import FallbackSessions, fallback_request
-from callboard.traffic.proxy import Proxy
+from callboard.traffic.proxy import Proxy, bind
 from callboard.traffic.recorder import Recorder
 
 KEY_PATH = "/app/k?protocol=7&client=js&version=8.6.0&flash=false&ticket=secret-ticket"
@@ -53,7 +53,7 @@ async def recording(service: str, path: Path, **options: Any) -> AsyncIterator[s
     with path.open("wb", buffering=0) as file:
         recorder = Recorder(file, time=loop.time, started_ms=0)
         try:
-            async with Proxy(service, recorder, **options) as proxy:
+            async with Proxy(service, recorder, bind("127.0.0.1", 0), **options) as proxy:
                 yield f"http://127.0.0.1:{proxy.address[1]}"
         finally:
             await recorder.close()
@@ -636,14 +636,13 @@ class TestRefusals:
         self, url: str, said: str
     ) -> None:
         with pytest.raises(CannotRecord, match=said) as refusal:
-            Proxy(url, None)  # type: ignore[arg-type]
+            Proxy(url, None, [])  # type: ignore[arg-type]
         assert "5ec" not in str(refusal.value)
 
     async def test_an_address_that_is_taken_is_refused(self, path: Path) -> None:
         async with recording("http://127.0.0.1:1", path) as url:
             port = int(url.rpartition(":")[2])
             with pytest.raises(
-                CannotRecord, match=f"Cannot listen on 127.0.0.1:{port}: .*--listen"
+                CannotRecord, match=f"Cannot listen: 127.0.0.1 port {port} is in use: .*--listen"
             ):
-                async with recording("http://127.0.0.1:1", path.with_name("other"), port=port):
-                    pass
+                bind("127.0.0.1", port)

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from socket import socket
+
     from callboard.traffic.recorder import Recorder
     from callboard.traffic.writing import Sink
 
@@ -73,15 +76,17 @@ def record(
     from callboard import open_files
     from callboard.serve import log_to_stderr
     from callboard.traffic.errors import CannotRecord
-    from callboard.traffic.proxy import service_base
+    from callboard.traffic.proxy import bind, service_base
 
     log_to_stderr()
     open_files.raise_limit()
     try:
         base = service_base(url)
         with ExitStack() as stack:
+            # First, so that one who cannot listen leaves the file alone.
+            sockets = [stack.enter_context(sock) for sock in bind(*listen)]
             sink = _open(out, overwrite, stack)
-            asyncio.run(_record(base, listen, sink, out, keep_data=not redact_data))
+            asyncio.run(_record(base, sockets, sink, out, keep_data=not redact_data))
     except CannotRecord as error:
         raise click.ClickException(str(error)) from None
 
@@ -108,7 +113,7 @@ def _open(out: Path, overwrite: bool, stack: ExitStack) -> Sink:
 
 
 async def _record(
-    base: str, listen: tuple[str, int], sink: Sink, out: Path, *, keep_data: bool
+    base: str, sockets: Sequence[socket], sink: Sink, out: Path, *, keep_data: bool
 ) -> None:
     import asyncio
 
@@ -125,7 +130,7 @@ async def _record(
     )
     recorder.failure.add_done_callback(lambda failure: ending.asked.set())
     try:
-        async with Proxy(base, recorder, host=listen[0], port=listen[1]) as proxy:
+        async with Proxy(base, recorder, sockets) as proxy:
             _announce(base, proxy.address, out)
             await ending.asked.wait()
     finally:

@@ -18,6 +18,8 @@ import contextlib
 import io
 import logging
 import re
+import socket
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -41,6 +43,7 @@ from callboard.traffic.http_relay import (
 from callboard.traffic.recorder import Recorder
 from callboard.traffic.recording import NO_CLOSE_FRAME
 from callboard.traffic.websocket_relay import Client, Service, WebSocketRelay
+from callboard_server import listeners
 
 logger = logging.getLogger(__name__)
 
@@ -54,32 +57,30 @@ _SOCKET: Final = re.compile(r".*/app/([^/]+)/?")
 
 
 class Proxy:
-    """``async with`` it: serves on ``host`` and ``port`` (0: any free one) for ``service``.
+    """``async with`` it: serves for ``service`` on ``sockets``, which are its own from then on.
 
     Raises:
-        CannotRecord: the service's URL is none, or the address cannot be listened on.
+        CannotRecord: the service's URL is none.
     """
 
     def __init__(
         self,
         service: str,
         recorder: Recorder,
+        sockets: Sequence[socket.socket],
         *,
-        host: str = "127.0.0.1",
-        port: int = 0,
         fallback_timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._base = service_base(service)
         self._recorder = recorder
-        self._host = host
-        self._port = port
+        self._sockets = sockets
         self._fallback = FallbackSessions(recorder, fallback_timeout_seconds)
         self._relays: set[WebSocketRelay] = set()
         self._passing: set[asyncio.Task[object]] = set()
         self._stack = contextlib.AsyncExitStack()
         self._session: aiohttp.ClientSession
-        #: Where it listens.
-        self.address = (host, port)
+        #: Host and port where it listens.
+        self.address: tuple[str, int] = sockets[0].getsockname()[:2]
 
     async def __aenter__(self) -> Proxy:
         async with contextlib.AsyncExitStack() as stack:
@@ -96,16 +97,8 @@ class Proxy:
             runner = web.ServerRunner(server, shutdown_timeout=1.0)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            site = web.TCPSite(runner, self._host, self._port)
-            try:
-                await site.start()
-            except OSError as error:
-                raise CannotRecord(
-                    f"Cannot listen on {self._host}:{self._port}: {error.strerror or error}. "
-                    "Choose another place with --listen."
-                ) from None
-            host, port = runner.addresses[0][:2]
-            self.address = (host, port)
+            for sock in self._sockets:
+                await web.SockSite(runner, sock).start()
             self._stack = stack.pop_all()
         return self
 
@@ -267,6 +260,18 @@ class Proxy:
             auto_decompress=False,
             skip_auto_headers=AUTOMATIC_HEADERS,
         )
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Return what to listen on, one for each address of ``host``; port 0 takes a free one.
+
+    Raises:
+        CannotRecord: the address cannot be listened on.
+    """
+    try:
+        return listeners.bind(host, port)
+    except listeners.ListenError as error:
+        raise CannotRecord(f"Cannot listen: {error} Another place is named by --listen.") from None
 
 
 def service_base(url: str) -> str:
