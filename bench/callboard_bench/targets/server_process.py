@@ -22,6 +22,8 @@ _STOP_SECONDS: Final = 12.0
 _POLL_SECONDS: Final = 0.01
 _KILL_TRIES: Final = 100
 _SAID_CHARACTERS: Final = 800
+#: Of the end of a log that may be long.
+_READ_BYTES: Final = 8192
 
 
 class ServerFailed(BenchError):
@@ -55,7 +57,9 @@ class ServerProcess:
 
     def said(self) -> str:
         """Return the end of its output, without the app's secret."""
-        text = self._log.read_text(errors="replace")
+        with self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - _READ_BYTES))
+            text = log.read().decode(errors="replace")
         if self._secret:
             text = text.replace(self._secret, "***")
         return text[-_SAID_CHARACTERS:].strip() or "nothing"
