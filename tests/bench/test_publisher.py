@@ -305,6 +305,7 @@ async def test_requests_go_on_where_the_server_closes_behind_each_answer(rate: f
         posted = post(APP, address.host, address.port, "events", b"{}")
         hammer = Hammer([posted], rate, counters)
         hammer.recording = Recording(0, 2**62)
+        reconnecting = asyncio.ensure_future(hammer.reconnect())
         await hammer.start(address, connections=2)
         while hammer.answered < 10:
             await asyncio.sleep(0.001)
@@ -317,6 +318,8 @@ async def test_requests_go_on_where_the_server_closes_behind_each_answer(rate: f
         await asyncio.sleep(0.001)
     with pytest.raises(Unexpected, match="Connect"):
         hammer.check()
+    reconnecting.cancel()
+    await asyncio.wait([reconnecting])
 
 
 def test_an_answer_is_cut_off_when_it_is_whole() -> None:

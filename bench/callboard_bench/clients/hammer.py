@@ -47,7 +47,8 @@ class Hammer:
         self._sent = 0
         self._endpoint: dict[str, Any] = {}
         self._connections: list[_Connection] = []
-        self._opening: set[asyncio.Task[None]] = set()
+        #: Connections that the server has closed behind an answer.
+        self._ended: asyncio.Queue[_Connection] = asyncio.Queue()
         self._idle: list[_Connection] = []
         #: Whether a request that was due found no connection free.
         self._starved = False
@@ -104,11 +105,15 @@ class Hammer:
         if self._starved:
             self._send_due()
 
-    def reconnect(self, connection: _Connection) -> None:
-        """Open another transport for a connection."""
-        task = asyncio.get_running_loop().create_task(self._reconnect(connection))
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+    async def reconnect(self) -> None:
+        """Open others for connections that the server closes behind its answers, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                tasks.create_task(self._open_again(await self._ended.get()))
+
+    def ended(self, connection: _Connection) -> None:
+        """Have a connection opened again."""
+        self._ended.put_nowait(connection)
 
     def fail(self, reason: str) -> None:
         """Keep the first reason; the next question raises it."""
@@ -132,7 +137,7 @@ class Hammer:
         if self.failure:
             raise Unexpected(self.failure)
 
-    async def _reconnect(self, connection: _Connection) -> None:
+    async def _open_again(self, connection: _Connection) -> None:
         loop = asyncio.get_running_loop()
         try:
             await loop.create_connection(lambda: connection, **self._endpoint)
@@ -217,7 +222,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._renewed_ns:
-            self._hammer.reconnect(self)
+            self._hammer.ended(self)
         else:
             self._fail(_CLOSED)
 
@@ -241,6 +246,7 @@ class Begin:
     async def answer(self, desk: Desk) -> None:
         hammer = Hammer(self.requests, self.rate, desk.counters)
         desk.keep(hammer)
+        desk.start(hammer.reconnect())
         await hammer.start(self.address, self.connections)
 
 
