@@ -17,6 +17,7 @@ import uvloop
 from aiohttp.abc import ResolveResult
 
 from callboard_server.background import BackgroundServer
+from callboard_server.server import Server
 from callboard_server.settings import AppSettings, Settings, WebhookSettings
 from callboard_server.webhooks.posting import HTTPPoster
 from callboard_server.webhooks.resolving import DetachedResolver, look_up
@@ -176,14 +177,13 @@ class TestTheEnd:
         # What the thread raises now would fail the test.
         names.release_all()
 
-    def test_a_server_stops_in_time(
-        self, names: NameServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_server_stops_in_time(self, names: NameServer) -> None:
         resolving = partial(HTTPPoster, resolver=DetachedResolver(names.look_up))
-        monkeypatch.setattr("callboard_server.server.HTTPPoster", resolving)
         webhook = WebhookSettings(url="http://never.example.com/")
         app = AppSettings(id="1", key="app-key", secret="s3cret", webhooks=(webhook,))
-        server = BackgroundServer(Settings(port=0, apps=(app,)))
+        server = BackgroundServer(
+            Settings(port=0, apps=(app,)), make_server=partial(Server, make_poster=resolving)
+        )
         server.start()
         try:
             with WebSocketPeer(server.port, "/app/app-key?protocol=7") as peer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,6 +63,8 @@ def fixture(
     Prints one line of JSON once it listens: address, keys, options for SDKs, and under "fixture"
     the URL at which tests see what was published, wait for it, reset the server, and make faults.
     """
+    import asyncio
+
     from callboard.errors import CallboardError
     from callboard.fixture import FixtureServer
     from callboard.fixture.pages import Pages
@@ -115,6 +116,8 @@ def _check_host(settings: Mapping[str, Any]) -> None:
 
 
 async def _serve(server: FixtureServer, pages: Pages, parent: Parent | None) -> None:
+    import asyncio
+
     from callboard.fixture.pages import about
     from callboard.serve import Ending
 
