@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from callboard.traffic.errors import BadRecording
@@ -67,6 +68,24 @@ def test_a_broken_last_line_is_left_out_and_told(tmp_path: Path, cut: int) -> No
 def test_a_broken_line_in_the_middle_is_refused_by_its_number(tmp_path: Path) -> None:
     recording = Recording(written(tmp_path, WHOLE.replace(b'"connection":1', b'"connection":', 1)))
     with pytest.raises(BadRecording, match=r"Line 2 of .*traffic\.jsonl is no record"):
+        list(recording)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("path", "@elsewhere.example/"),
+        ("path", ":1/"),
+        ("method", "GET / HTTP/1.1"),
+        ("method", ""),
+    ],
+)
+def test_a_request_that_would_leave_the_service_is_refused(
+    tmp_path: Path, field: str, value: str
+) -> None:
+    record = {"what": "request", "ms": 1, "request": 1, "method": "GET", "path": "/", field: value}
+    recording = Recording(written(tmp_path, HEADER + orjson.dumps(record) + b"\n"))
+    with pytest.raises(BadRecording, match=rf"Line 2 of .*{field}"):
         list(recording)
 
 

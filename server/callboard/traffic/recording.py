@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from callboard.traffic.errors import BadRecording
 from callboard_protocol import __version__
@@ -31,6 +32,10 @@ NO_CLOSE_FRAME: Final = 1006
 #: Who ended a connection; the recorder's own end is nobody's wish.
 By = Literal["client", "server", "recorder"]
 Transport = Literal["websocket", "fallback"]
+#: Whatever is asked for stays behind the host and port of whom it is played into (RFC 9110, 9.1;
+#: RFC 3986, 3.3).
+Method = Annotated[str, Meta(pattern=r"\A[\w!#$%&'*+.^`|~-]+\Z")]
+ApiPath = Annotated[str, Meta(pattern=r"\A(/|\Z)")]
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,8 +104,8 @@ class Request(Record, frozen=True, kw_only=True, tag="request"):
     """
 
     request: int
-    method: str
-    path: str
+    method: Method
+    path: ApiPath
     app: str | None = None
     key: str | None = None
     parameters: dict[str, str] = {}
