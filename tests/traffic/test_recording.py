@@ -89,6 +89,15 @@ def test_a_request_that_would_leave_the_service_is_refused(
         list(recording)
 
 
+@pytest.mark.parametrize("frame", [{}, {"event": 1}])
+def test_a_frame_that_is_no_event_is_refused(tmp_path: Path, frame: dict[str, int]) -> None:
+    for what in ("client", "server"):
+        record = {"what": what, "ms": 1, "connection": 1, "frame": frame}
+        recording = Recording(written(tmp_path, HEADER + orjson.dumps(record) + b"\n"))
+        with pytest.raises(BadRecording, match=r"Line 2 of .* expected an event in the frame"):
+            list(recording)
+
+
 def test_a_later_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
     later = WHOLE.replace(b"traffic/1", b"traffic/2")
     with pytest.raises(BadRecording) as refusal:

@@ -78,6 +78,10 @@ class Frame(Record, frozen=True, kw_only=True):
     unread_bytes: int | None = None
     binary: bool = False
 
+    def __post_init__(self) -> None:
+        if self.frame is not None and not isinstance(self.frame.get("event"), str):
+            raise ValueError("expected an event in the frame")
+
 
 class ClientFrame(Frame, frozen=True, kw_only=True, tag="client"):
     """A client said something."""
