@@ -20,6 +20,7 @@ import pytest
 
 from callboard_bench.process import with_children
 from callboard_bench.rounds import Metric
+from callboard_bench.scheduler import workloads as choosing
 from callboard_bench.scheduler.peers import environments as making
 from callboard_bench.scheduler.peers import postgresql_server, trees, workloads
 from callboard_bench.scheduler.peers.brokers import CRASH, DURABILITIES, NONE, broker, described
@@ -311,7 +312,7 @@ async def test_an_environment_is_made_once_and_kept(
 
     assert made == kept
     assert made.directory.is_relative_to(tmp_path / "cache" / "callboard")
-    assert made.described == "huey 3.5.4: 10 threads, Redis with appendonly no"
+    assert (made.version, made.kept_in) == ("3.5.4", "Redis with appendonly no")
     assert commands[1][-2:] == ["huey>=3,<4", "redis"]
     assert len(commands) == steps == 3
 
@@ -363,3 +364,13 @@ def test_peers_go_by_the_name_of_their_package() -> None:
     for name, program in PROGRAMS.items():
         assert program.name == name
         assert any(requirement.startswith(name) for requirement in program.requirements)
+
+
+def test_a_row_says_what_it_promises(peer: Peer) -> None:
+    other = changed(replace(peer, version="2.0"), name="rows", broker=POSTGRESQL)
+
+    assert choosing._in_words([peer, other, peer], recovery=False) == (
+        "Redis with appendonly no: lines 1.0 (one at a time), lines 1.0 (one at a time); "
+        "PostgreSQL with synchronous_commit=off, fsync=off: rows 2.0 (one at a time)"
+    )
+    assert choosing._in_words([peer], recovery=True).endswith("(one at a time, a look at it)")

@@ -14,7 +14,7 @@ How a workload runs:
 4. Every workload is audited (:mod:`audit`): what was acknowledged has one record that has
    finished, and it was started as often as it should have been. A fault makes the exit status 1.
 5. Peers (:mod:`peers`) run the same body with the same probe in the same rounds, each in an
-   environment of its own with a Redis of its own.
+   environment of its own with a Redis or PostgreSQL of its own.
 
 Read in this order: :mod:`workload`, :mod:`stage`, :mod:`latency`, :mod:`losses`, :mod:`workloads`.
 """

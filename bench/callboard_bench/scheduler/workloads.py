@@ -45,8 +45,8 @@ WORKLOADS: Final = (
     idle.WORKLOAD,
 )
 
-#: What an acknowledged task of ours is in, as that of a peer says it.
-_OURS: Final = "SQLite with synchronous=FULL"
+#: What tasks of ours are in, as it is said of those of peers.
+_OURS: Final = "SQLite with synchronous=FULL: callboard"
 
 #: Nobody takes so long who still does something.
 _ROUND_SECONDS: Final = 900.0
@@ -97,10 +97,16 @@ async def _run(workload: Workload, sizes: Sizes, contender: Contender | Peer) ->
 def _result(workload: Workload, order: Order, installed: Sequence[Peer]) -> Result:
     setting = workload.title(order.sizes)
     if installed and workload.key in peers.WORKLOADS:
-        setting += f"; callboard: {_OURS}"
-        for peer in installed:
-            setting += f"; {peer.described}"
-            if workload.key == losses.KILLS.key:
-                setting += f", {peer.program.recovery}"
+        setting += f"; {_OURS}; {_in_words(installed, recovery=workload.key == losses.KILLS.key)}"
     options = {**asdict(order.sizes), "rounds": order.rounds}
     return Result(f"scheduler {workload.key}", setting, options, workload.metrics)
+
+
+def _in_words(installed: Sequence[Peer], *, recovery: bool) -> str:
+    """Return what the peers are, by what they keep their tasks in."""
+    groups: dict[str, list[str]] = {}
+    for peer in installed:
+        program = peer.program
+        facts = f"{program.concurrency}, {program.recovery}" if recovery else program.concurrency
+        groups.setdefault(peer.kept_in, []).append(f"{peer.name} {peer.version} ({facts})")
+    return "; ".join(f"{kept_in}: {', '.join(names)}" for kept_in, names in groups.items())

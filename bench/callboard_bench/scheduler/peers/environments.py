@@ -49,10 +49,9 @@ class Peer:
         return self.directory / "bin"
 
     @property
-    def described(self) -> str:
-        """What it is that was measured."""
-        kept = described(self.program.broker, self.durability)
-        return f"{self.name} {self.version}: {self.program.concurrency}, {kept}"
+    def kept_in(self) -> str:
+        """What its tasks are in: ``Redis with appendonly yes, appendfsync always``."""
+        return described(self.program.broker, self.durability)
 
 
 async def environments(names: Sequence[str], durability: str, *, fresh: bool) -> list[Peer]:
