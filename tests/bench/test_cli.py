@@ -22,7 +22,7 @@ TINY = {
     "fanout": ["--subscribers", "5", "--generators", "2", "--rate", "50", "--probe"],
     "channels": ["--channels", "5", "--rate", "50"],
     "trigger": ["--connections", "2", "--distinct", "10"],
-    "connect": ["--connections", "20"],
+    "connect": ["--connections", "20", "--compare", "floor", "--compare", "websockets"],
     "presence": ["--members", "4"],
     "client-events": ["--groups", "2"],
     "churn": ["--connections", "4", "--channels", "8", "--rate", "50"],

@@ -256,6 +256,8 @@ SCENARIO: Final = Scenario(
     Clients connect, subscribe to a channel of their own, stay, and leave. A client's time runs
     from when it was due to its subscription_succeeded.
 
+    The floor parses no HTTP; --compare websockets is a bare server of that library.
+
     Memory is that of the server's processes, once it stands still; it needs to be local. Of a
     server that runs already the first round tells it, and too little if it was busy before.
     """,
@@ -274,6 +276,9 @@ SCENARIO: Final = Scenario(
         metric for metric in METRICS if load.hold or metric.key != "bytes_per_connection_held"
     ],
     run=run,
-    floors=(Floor(("-m", "callboard_bench.floor", "connect")),),
+    floors=(
+        Floor(("-m", "callboard_bench.floor", "connect")),
+        Floor(("-m", "callboard_bench.websockets_floor"), "websockets"),
+    ),
     p99="p99_ms",
 )
