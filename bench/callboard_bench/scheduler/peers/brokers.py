@@ -2,13 +2,13 @@
 
 Three classes of durability, by what an acknowledged task survives:
 
-======================  ==========================  ====================================
-class                   Redis                       PostgreSQL
-======================  ==========================  ====================================
-``power``: a power cut  AOF, ``appendfsync always``   as it starts by default
-``crash``: a process'   AOF, ``everysec``             ``synchronous_commit=off``
-``none``                no AOF                      the same, and ``fsync=off``
-======================  ==========================  ====================================
+=========  =====================  ===========================  ==================================
+class      the end of             Redis                        PostgreSQL
+=========  =====================  ===========================  ==================================
+``power``  the power              AOF, ``appendfsync always``  ``synchronous_commit=on``
+``crash``  a process              AOF, ``everysec``            ``synchronous_commit=off``
+``none``   no more than a worker  no AOF                       the same, and ``fsync=off``
+=========  =====================  ===========================  ==================================
 
 Ours is of the first class: SQLite with ``synchronous=FULL``.
 """
