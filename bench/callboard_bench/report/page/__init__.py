@@ -27,13 +27,13 @@ from callboard_bench.report.page.body import body
 from callboard_bench.report.page.markup import Markup, element
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-_SECRET: Final = re.compile(rb"(://[^:/@\s\"\\]+:)[^@/\s\"\\]+@")
+_SECRET: Final = re.compile(rb"(://[^:/@\s\"\\]*:)[^/\s\"\\]*@")
 
 
 def page(documents: Sequence[Mapping[str, Any]]) -> str:
     """Return a whole HTML document about these documents, in their order."""
     # As JSON has them: NaN is null, keys are strings.
-    text = _SECRET.sub(rb"\1SECRET@", orjson.dumps(documents))
+    text = _SECRET.sub(rb"\1***@", orjson.dumps(documents))
     read = orjson.loads(text)
     scenarios = ", ".join(str(document["scenario"]) for document in read)
     head = element(
