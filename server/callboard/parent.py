@@ -9,7 +9,8 @@ parent changes. It is asked for a few times a second. The other ways fail somewh
    would end its process's children (``prctl(2)``).
 
 The parent is whoever started this process itself: a wrapper that waits for it, such as ``npx`` or
-``uv run``, is one, and may outlive whoever started the wrapper.
+``uv run``, is one, and may outlive whoever started the wrapper. One that is gone before this
+process can ask for its number is not missed, so that is asked for first of all.
 """
 
 from __future__ import annotations

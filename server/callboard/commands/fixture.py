@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,13 +66,17 @@ def fixture(
     """
     import asyncio
 
+    from callboard.parent import Parent
+
+    # Before anything that takes its time: a parent that is gone by then is not missed.
+    parent = Parent() if end_with_parent else None
     from callboard.errors import CallboardError
     from callboard.fixture import FixtureServer
     from callboard.fixture.pages import Pages
-    from callboard.parent import Parent
     from callboard_server.listeners import ListenError
 
-    parent = Parent() if end_with_parent else None
+    if isnan(timeout):  # which is in any range
+        raise click.BadParameter("nan is no number of seconds.", param_hint="--timeout")
     pages = Pages()
     try:
         settings, apps = _read(config)
