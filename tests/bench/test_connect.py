@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,8 +16,10 @@ import pytest
 from callboard_bench.clients.connector import Crowd
 from callboard_bench.clients.link import WS, XHR_POLLING, XHR_STREAMING, Wire
 from callboard_bench.generator import Counts, GeneratorFailed
+from callboard_bench.process import rss_if_alive
 from callboard_bench.rounds import Round, Unwatched
 from callboard_bench.scenarios import connect, trigger
+from callboard_bench.targets.server_process import ServerFailed
 from callboard_bench.targets.started import callboard, floor
 from callboard_bench.targets.target import Address, Target
 from support.bench_target import opened
@@ -147,6 +151,29 @@ async def test_memory_of_a_server_that_has_room_by_now_is_not_told(target: Targe
     assert math.isnan(round_.values["bytes_per_connection_held"])
     assert round_.values["rss_after_mib"] > 0
     assert any("that of the first round" in warning for warning in round_.warnings)
+
+
+class Killing(Unwatched):
+    """Kills a server before its connections leave."""
+
+    def __init__(self, target: Target) -> None:
+        self._pid = target.pids[0]
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        if name == "leaving":
+            os.kill(self._pid, signal.SIGKILL)
+            while rss_if_alive(self._pid) is not None:
+                pass
+
+
+async def test_a_server_that_dies_meanwhile_has_no_memory() -> None:
+    with pytest.raises(ServerFailed, match="callboard ended with status -9"):
+        async with callboard().open() as target:
+            load = connect.Load(connections=20)
+            round_ = await connect.run(target, load, Killing(target))
+
+    assert math.isnan(round_.values["rss_left_mib"])
+    assert round_.values["rss_after_mib"] > 0
 
 
 async def test_connections_are_never_more_a_second_than_were_due(target: Target) -> None:

@@ -200,20 +200,24 @@ class _Connecting:
         return await ask_all(self._processes, [question] * len(self._processes), _ANSWER_SECONDS)
 
     async def _settled_rss(self) -> float:
-        """Return the resident set in bytes, once it has stood still for a moment."""
-        if not self._target.pids:
-            return math.nan
+        """Return the resident set in bytes, once it has stood still for a moment.
+
+        NaN where nothing is known of the server's processes, or none of them is left.
+        """
         last = self._rss()
         for _ in range(_SETTLE_TIMES):
-            await asyncio.sleep(_SETTLE_SECONDS)
-            now = self._rss()
-            if now == last:
+            if math.isnan(last):
                 break
-            last = now
+            await asyncio.sleep(_SETTLE_SECONDS)
+            before, last = last, self._rss()
+            if last == before:
+                break
         return last
 
     def _rss(self) -> float:
-        return float(sum(rss_if_alive(pid) or 0 for pid in with_children(self._target.pids)))
+        pids = with_children(self._target.pids)
+        resident = [rss for pid in pids if (rss := rss_if_alive(pid)) is not None]
+        return float(sum(resident)) if resident else math.nan
 
 
 def _values(arrivals: Arrivals, use: Use, number: int, rate: float) -> dict[str, float]:
