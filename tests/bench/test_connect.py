@@ -36,8 +36,7 @@ def target() -> Iterator[Target]:
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Target]:
-    (arguments,) = (each.arguments for each in connect.SCENARIO.floors)
-    yield from opened(floor(arguments))
+    yield from opened(floor(connect.SCENARIO.floors[0].arguments))
 
 
 @pytest.fixture(scope="module")
