@@ -71,6 +71,7 @@ class Api:
         users: Users,
         directory: Directory,
         clock: Clock,
+        rate: BackendRate,
         path_prefix: bytes = b"",
         extensions: Extensions | None = None,
     ) -> None:
@@ -81,7 +82,7 @@ class Api:
         self._directory = directory
         self._clock = clock
         self._path_prefix = path_prefix
-        self.rate = BackendRate(clock)
+        self._rate = rate
         # Apps publish to the same few paths for ever.
         self._route = lru_cache(maxsize=256)(self._find_route)
         # Path segments behind /apps/{id}; None stands for any one segment.
@@ -177,7 +178,7 @@ class Api:
         if taken is not None:
             return await taken
         trigger = _trigger(call)
-        if not self.rate.admits(call.app, 1):
+        if not self._rate.admits(call.app, 1):
             return _over_rate(call.app)
         await self._broker.publish(messages_of(call.app, trigger))
         if not trigger.info:
@@ -197,7 +198,7 @@ class Api:
         if taken is not None:
             return await taken
         triggers = rest.parse_batch_events(call.body, call.app)
-        if not self.rate.admits(call.app, len(triggers)):
+        if not self._rate.admits(call.app, len(triggers)):
             return _over_rate(call.app)
         await self._broker.publish(
             [message for trigger in triggers for message in messages_of(call.app, trigger)]
@@ -218,7 +219,7 @@ class Api:
     async def _post_channel_events(self, call: Call) -> Response:
         """The deprecated way to trigger on one channel; it has always answered 202."""
         trigger = rest.parse_channel_event(call.arguments[0], call.query, call.body, call.app)
-        if not self.rate.admits(call.app, 1):
+        if not self._rate.admits(call.app, 1):
             return _over_rate(call.app)
         await self._broker.publish(messages_of(call.app, trigger))
         return _ACCEPTED

@@ -18,6 +18,7 @@ from callboard_protocol.refusals import Refusal
 from callboard_server import changes, listeners, tls, unix_socket
 from callboard_server.api import Api
 from callboard_server.apps import AppRegistry
+from callboard_server.backend_rate import BackendRate
 from callboard_server.brokers.memory import MemoryBroker
 from callboard_server.client_info import TrustedProxies
 from callboard_server.clock import Clock, SystemClock
@@ -175,12 +176,14 @@ class Server:
         self._facilities = Facilities(self.broker, self.apps, reservations, self._clock)
         self._pages = Pages(lambda: self._stopped is None)
         prefix = self.settings.path_prefix.encode()
+        self._backend_rate = BackendRate(self._clock)
         self._api = Api(
             self.apps,
             self.broker,
             self.broker,
             self.broker,
             clock,
+            self._backend_rate,
             prefix,
             self._extensions,
         )
@@ -282,7 +285,7 @@ class Server:
             await self.hub.settled()
         self.hub.farewell = False
         self.hub.counts.forget()
-        self._api.rate.forget()
+        self._backend_rate.forget()
         self.webhooks.forget()
 
     async def stop(
