@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
 
 from callboard_protocol.refusals import Refusal
 from callboard_protocol.rest import ChannelCounts
+from callboard_server import subscription_counts
 from callboard_server.background import BackgroundServer
 from callboard_server.brokers import Message, Serial
 from callboard_server.brokers.memory import MemoryBroker
@@ -82,9 +84,31 @@ def test_clients_are_sent_away_and_others_come(background: BackgroundServer) -> 
             # Nobody hears of the others' going.
             assert each.read_error() == {"code": 4009, "message": "over"}
             assert each.read_frame().close_code == 4009
-    with WebSocketPeer(background.port) as client:
+    with WebSocketPeer(background.port) as client, Peer(background.port) as backend:
         client.established()
         client.subscribe("c")
+        backend.send(trigger())
+        client.read_event("e")
+
+
+@pytest.mark.parametrize(("large", "told"), [(100, 3), (0, 1)])
+def test_nobody_is_told_of_those_who_are_sent_away(
+    monkeypatch: pytest.MonkeyPatch, large: int, told: int
+) -> None:
+    # In a large channel all counts but the first are told in five seconds.
+    monkeypatch.setattr(subscription_counts, "LARGE_CHANNEL", large)
+    app = AppSettings(id="a", key="app-key", secret="s", subscription_count_events=True)
+    make_server = partial(Server, make_broker=Heard)
+    with (
+        BackgroundServer(Settings(port=0, apps=(app,)), make_server=make_server) as background,
+        ExitStack() as stack,
+    ):
+        for _ in range(3):
+            client = stack.enter_context(WebSocketPeer(background.port)).established()
+            client.subscribe("c")
+        assert background.submit(renew).result() == told
+        background.call(lambda server: server.deadlines.advance(server.hub.time() + 10))
+        assert background.submit(renew).result() == told
 
 
 def test_who_was_in_many_channels_has_left_them_all_when_it_is_done(

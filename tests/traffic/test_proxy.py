@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import re
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +58,38 @@ async def recording(service: str, path: Path, **options: Any) -> AsyncIterator[s
                 yield f"http://127.0.0.1:{proxy.address[1]}"
         finally:
             await recorder.close()
+
+
+class Stalled:
+    """A file that takes nothing until it is let."""
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+        #: What happened, as the lines say.
+        self.written: list[str] = []
+        self._rest = b""
+
+    def write(self, data: memoryview) -> int:
+        self.goes_on.wait()
+        *lines, self._rest = (self._rest + bytes(data)).split(b"\n")
+        self.written += [json.loads(line).get("what", "") for line in lines]
+        return len(data)
+
+    @asynccontextmanager
+    async def recording(self, service: str) -> AsyncIterator[str]:
+        """Stand before a service; yields the URL to go to in its place."""
+        recorder = Recorder(self, time=asyncio.get_running_loop().time, started_ms=0)
+        try:
+            async with Proxy(service, recorder, bind("127.0.0.1", 0)) as proxy:
+                yield f"http://127.0.0.1:{proxy.address[1]}"
+        finally:
+            self.goes_on.set()
+            await recorder.close()
+
+
+@pytest.fixture
+def stalled() -> Stalled:
+    return Stalled()
 
 
 @pytest.fixture
@@ -456,6 +489,20 @@ class TestRequests:
         assert head.startswith(b"HTTP/1.1 400")
         assert b"expected a path" in body
 
+    async def test_where_a_service_sends_a_client_is_the_clients_to_follow(
+        self, session: aiohttp.ClientSession, path: Path
+    ) -> None:
+        async def script(request: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(status=307, headers={"Location": "http://elsewhere.invalid/"})
+
+        async with (
+            serving(script) as service,
+            recording(service, path) as url,
+            session.post(url + "/apps/1/x", allow_redirects=False) as answer,
+        ):
+            assert answer.status == 307
+            assert answer.headers["Location"] == "http://elsewhere.invalid/"
+
     async def test_a_service_that_is_not_there_is_502(
         self, session: aiohttp.ClientSession, path: Path, lines: Lines, unused_tcp_port: int
     ) -> None:
@@ -483,6 +530,54 @@ class TestRequests:
         async with serving(script) as service, recording(service, path) as url:
             with pytest.raises(aiohttp.ClientError):
                 await (await session.get(url + "/")).read()
+
+
+class TestAStalledDisk:
+    """What passes while the disk takes nothing is kept in memory, so it soon may not pass."""
+
+    #: Sixteen are more than may wait.
+    DATA = "d" * 512 * 1024
+
+    async def test_websockets_wait_for_it(
+        self, session: aiohttp.ClientSession, stalled: Stalled
+    ) -> None:
+        heard: asyncio.Queue[int] = asyncio.Queue()
+
+        async def script(request: web.BaseRequest) -> web.StreamResponse:
+            websocket = await websocket_service(request)
+            while (message := await websocket.receive()).type is WSMsgType.TEXT:
+                heard.put_nowait(len(message.data))
+            return websocket
+
+        async with (
+            serving(script) as service,
+            stalled.recording(service) as url,
+            session.ws_connect(url + KEY_PATH) as client,
+        ):
+            for _ in range(20):
+                await client.send_json({"event": "client-x", "data": self.DATA})
+            for _ in range(16):
+                await heard.get()
+            stalled.goes_on.set()
+            for _ in range(4):
+                await heard.get()
+        assert "held" in stalled.written
+
+    async def test_requests_wait_for_it(
+        self, session: aiohttp.ClientSession, stalled: Stalled
+    ) -> None:
+        async def script(request: web.BaseRequest) -> web.StreamResponse:
+            await request.read()
+            return web.Response()
+
+        async with serving(script) as service, stalled.recording(service) as url:
+            body = json.dumps({"data": self.DATA}).encode()
+            for _ in range(16):
+                await session.post(url + "/apps/1/events", data=body)
+            last = asyncio.ensure_future(session.post(url + "/apps/1/events", data=body))
+            stalled.goes_on.set()
+            await last
+        assert "held" in stalled.written
 
 
 class TestFallback:
@@ -557,6 +652,21 @@ class TestFallback:
         assert (connect["what"], connect["connection"]) == ("connect", 1)
         assert [line["frame"]["event"] for line in heard] == ["e1", "e2", "e3"]
         assert end == {"what": "disconnect", "connection": 1, "by": "recorder", "code": 1006}
+
+    async def test_a_receive_that_another_one_replaces_ends_no_session(
+        self, session: aiohttp.ClientSession, path: Path, lines: Lines
+    ) -> None:
+        answers = [b'c[2010,"replaced"]\n', b'a["{\\"event\\":\\"e\\"}"]\n']
+
+        async def script(request: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(body=answers.pop(0))
+
+        async with serving(script) as service, recording(service, path) as url:
+            while answers:
+                async with session.post(url + self.STREAM) as stream:
+                    await stream.read()
+        assert [line["what"] for line in lines()] == ["connect", "server", "disconnect"]
+        assert lines()[-1]["by"] == "recorder"
 
     async def test_a_session_that_nobody_receives_of_is_over(self, path: Path) -> None:
         class Connection:
