@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from websockets.sync.client import connect
 
@@ -26,6 +28,7 @@ OTHER = AppSettings(id="202", key="other-key", secret="other-secret", client_eve
 #: Connects a client of the app to a port: ``with client(port) as alice:``.
 Connect = Callable[[int], AbstractContextManager[Client]]
 Record = Callable[..., RecordingProxy]
+Lines = Callable[[], list[dict[str, Any]]]
 
 
 @contextmanager
@@ -41,6 +44,25 @@ def url(port: int, app: AppSettings = OTHER) -> str:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "traffic.jsonl"
+
+
+@pytest.fixture
+def lines(path: Path) -> Lines:
+    """Read what has been recorded, without the times."""
+
+    def read() -> list[dict[str, Any]]:
+        found = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+        for line in found:
+            assert line.pop("ms") >= 0
+        return found
+
+    return read
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield session
 
 
 @pytest.fixture(scope="module")
