@@ -9,8 +9,12 @@ parent changes. It is asked for a few times a second. The other ways fail somewh
    would end its process's children (``prctl(2)``).
 
 The parent is whoever started this process itself: a wrapper that waits for it, such as ``npx`` or
-``uv run``, is one, and may outlive whoever started the wrapper. One that is gone before this
-process can ask for its number is not missed, so that is asked for first of all.
+``uv run``, is one, and may outlive whoever started the wrapper.
+
+One that is gone before this process could ask for its number is told by the session. A process is
+in that of the one that started it, unless it has made one of its own (``setsid(2)``); so a parent
+of another session is one that was given. That misses a few cases, such as a child that was started
+in a session of its own, and so the number is asked for first of all.
 """
 
 from __future__ import annotations
@@ -27,7 +31,9 @@ class Parent:
     """The parent of this process at the moment this was made."""
 
     def __init__(self) -> None:
-        self._pid = os.getppid()
+        pid = os.getppid()
+        #: None if it was gone by then.
+        self._pid = pid if _started_this(pid) else None
 
     def watch(self, loop: asyncio.AbstractEventLoop, gone: Callable[[], object]) -> None:
         """Call ``gone()`` on the loop once the parent is no more."""
@@ -35,3 +41,16 @@ class Parent:
             gone()
         else:
             loop.call_later(_SECONDS, self.watch, loop, gone)
+
+
+def _started_this(pid: int) -> bool:
+    """Return whether this process may be a child of ``pid`` from the beginning."""
+    session = os.getsid(0)
+    if session == os.getpid():
+        return True
+    try:
+        return os.getsid(pid) == session
+    except ProcessLookupError:
+        return False
+    except OSError:  # Some systems tell nothing of other sessions.
+        return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from callboard.fixture import FixtureServer
     from callboard.fixture.pages import Pages
     from callboard.parent import Parent
+    from callboard.serve import Ending
 
 _EXIT_STATUS: Final = """\b
 Exit status:
@@ -132,5 +134,11 @@ async def _serve(server: FixtureServer, pages: Pages, parent: Parent | None) -> 
         pages.open(server)
         click.echo(json.dumps(about(server)))
         if parent is not None:
-            parent.watch(loop, ending.asked.set)
+            parent.watch(loop, lambda: _end_with_parent(ending))
         await ending.asked.wait()
+
+
+def _end_with_parent(ending: Ending) -> None:
+    ending.asked.set()
+    with suppress(OSError):  # Nobody may read stderr any more.
+        click.echo("The process that started this one is gone: it ends too.", err=True)
