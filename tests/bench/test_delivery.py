@@ -173,13 +173,16 @@ async def test_a_server_that_cannot_keep_up_is_told_from_one_that_can(
 ) -> None:
     class Slow(Deliveries):
         async def deliver(self, event: dict[str, str]) -> None:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.01)
             await super().deliver(event)
 
     service.answer = Slow(service).publish
-    round_ = await fanned_out(service.target, rate=1000)
+    round_ = await fanned_out(service.target, rate=200)
 
-    assert any("of 300 messages in their time" in warning for warning in round_.warnings)
+    assert any("of 60 messages in their time" in warning for warning in round_.warnings)
+    assert round_.values["publishes_per_second"] <= 100
+    assert round_.audit is not None
+    assert round_.audit.lost == 0
 
 
 async def test_a_refused_publish_ends_the_round_with_status_and_body(

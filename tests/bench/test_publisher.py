@@ -108,6 +108,25 @@ async def test_a_server_that_cannot_keep_up_gets_fewer_when_the_time_is_up(
     assert published.offered == 100
 
 
+async def test_what_a_stall_keeps_until_the_window_is_over_leaves_then_and_counts(
+    service: FaultyService,
+) -> None:
+    async def stall(body: bytes) -> tuple[int, bytes]:
+        if len(service.requests) == 1:
+            await asyncio.sleep(STALL_SECONDS)
+        return 200, b"{}"
+
+    service.answer = stall
+    sender = await publisher(service)
+    published = await sender.publish(rate=200, seconds=STALL_SECONDS / 2, patience_seconds=60)
+
+    assert published.sent == published.offered == len(stamps(service)) == 20
+    assert published.late >= 19
+    assert published.seconds >= STALL_SECONDS
+    # The one due last had been so for half of the stall.
+    assert published.answers.percentile(0) >= 1_000_000 * STALL_SECONDS / 2
+
+
 async def test_without_a_rate_each_answer_is_followed_by_the_next_message(
     service: FaultyService,
 ) -> None:

@@ -29,6 +29,8 @@ ANSWER: Final = "answer"
 
 _QUIET_SECONDS: Final = 2.0
 _ARRIVE_SECONDS: Final = 60.0
+#: How long behind the end of the window what was due in it may still leave.
+_PATIENCE_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.1
 
 
@@ -80,7 +82,7 @@ class Audience:
         await self._publisher.publish(rate, (schedule.counted_ns - schedule.start_ns) / 1e9)
         await until(schedule.counted_ns)
         seconds = (schedule.end_ns - schedule.counted_ns) / 1e9
-        self._published = await self._publisher.publish(rate, seconds)
+        self._published = await self._publisher.publish(rate, seconds, _PATIENCE_SECONDS)
         await subscribers.arrived(self._published.counts, _QUIET_SECONDS, _ARRIVE_SECONDS)
 
     def findings(self) -> Findings:

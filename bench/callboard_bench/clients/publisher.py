@@ -3,7 +3,8 @@
 A *lane* is a kept-alive connection with a schedule of its own: one request at a time. A request
 that could not leave in time, because the answer to the one before was outstanding, carries the
 time at which it should have left: a stall shows as latency instead of hiding in a publisher that
-waited. One that left a moment late for the publisher's own timer carries the real time.
+waited. One that left a moment late for the publisher's own timer carries the real time. Those that
+are still to leave when the window ends leave behind it, or a stall there would be no one's.
 
 Without a rate each lane publishes again as soon as it was answered (closed loop): then the server
 sets the pace, and a stall delays what it would have delayed unseen.
@@ -60,6 +61,10 @@ class Published:
     sent: int
     #: Messages that the schedule of the window had; those sent where it had none.
     offered: int
+    #: Of those sent, how many left behind the end of the window.
+    late: int
+    #: From the first request to the last answer, or to the end of the window if that is later.
+    seconds: float
     #: From when a request was due to its answer.
     answers: Latencies
 
@@ -70,6 +75,8 @@ class Publisher:
     def __init__(self, order: OpenPublisher, counters: memoryview) -> None:
         self.order = order
         self.answers: list[int] = []
+        #: Messages of the window that left behind its end.
+        self.late = 0
         self._counters = counters
         self._answered = 0
         channels, lanes = order.channels, order.lanes
@@ -95,27 +102,34 @@ class Publisher:
         for lane in self._lanes:
             lane.close()
 
-    async def publish(self, rate: float, seconds: float) -> Published:
+    async def publish(
+        self, rate: float, seconds: float, patience_seconds: float = 0.0
+    ) -> Published:
         """Publish for a while, ``rate`` messages a second or ``math.inf``.
 
-        Fewer are sent only if the server could not keep up.
+        Fewer are sent only if the server could not keep up, nor make up for it within
+        ``patience_seconds`` behind the end.
 
         Raises:
             PublishRefused: naming status and body.
             OSError: the server closed the connection, or nobody listens any more.
         """
-        before, self.answers = self._total, []
+        before, self.answers, self.late = self._total, [], 0
         start = monotonic_ns()
         end = start + int(seconds * 1e9)
+        last = end + int(patience_seconds * 1e9)
         interval = 1e9 * self.order.batch / rate
         async with asyncio.TaskGroup() as tasks:
             for number, lane in enumerate(self._lanes):
-                due = Due(start + int(number * interval), int(len(self._lanes) * interval), end)
+                due = Due(
+                    start + int(number * interval), int(len(self._lanes) * interval), end, last
+                )
                 tasks.create_task(lane.publish(due))
         sent = self._total - before
         offered = math.ceil(seconds * 1e9 / interval) * self.order.batch if interval else sent
         counts = {channel: tuple(streams) for channel, streams in self.counts.items()}
-        return Published(counts, sent, offered, Latencies(self.answers))
+        took = max((monotonic_ns() - start) / 1e9, seconds)
+        return Published(counts, sent, offered, self.late, took, Latencies(self.answers))
 
     def answered(self, microseconds: int) -> None:
         """Record a request's answer."""
@@ -135,6 +149,8 @@ class Due:
     first_ns: int
     interval_ns: int
     end_ns: int
+    #: What was due before the end, but could not leave by now, does not leave at all.
+    last_ns: int
 
 
 class Lane:
@@ -160,8 +176,10 @@ class Lane:
         while True:
             now = monotonic_ns()
             wanted = due.first_ns + number * due.interval_ns if due.interval_ns else now
-            if max(wanted, now) >= due.end_ns:
+            if wanted >= due.end_ns or now >= due.last_ns:
                 return
+            if now >= due.end_ns:
+                self._publisher.late += self._publisher.order.batch
             if now < wanted:
                 await asyncio.sleep((wanted - now) / 1e9)
                 now = monotonic_ns()
@@ -228,6 +246,8 @@ class Publish:
 
     rate: float
     seconds: float
+    patience_seconds: float = 0.0
 
     async def answer(self, desk: Desk) -> Published:
-        return await desk.kept(Publisher).publish(self.rate, self.seconds)
+        publisher = desk.kept(Publisher)
+        return await publisher.publish(self.rate, self.seconds, self.patience_seconds)

@@ -44,6 +44,9 @@ _CONNECT_SECONDS: Final = 120.0
 _QUIET_SECONDS: Final = 2.0
 _ARRIVE_SECONDS: Final = 60.0
 _ANSWER_SECONDS: Final = 60.0
+#: How long after the counted window the publisher goes on with what was due in it. In the warm-up
+#: that would be time lost.
+_PATIENCE_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.25
 #: Below this share of what was offered, a server has set the pace itself. Of a hundredth that
 #: never left, the 99th percentile would show nothing.
@@ -111,13 +114,13 @@ async def published(target: Target, plan: Plan, watch: Watch) -> Round:
     async with _stage(target, plan, watch) as stage:
         if plan.warm_up:
             await stage.window("warming up", plan.warm_up, probed=False)
-        window = await stage.window("measuring", plan.seconds, probed=plan.probe)
+        window = await stage.window("measuring", plan.seconds, _PATIENCE_SECONDS, probed=plan.probe)
         lag = window.lag
         if not plan.probe:
             lag = (await stage.window("probing", plan.seconds / 2, probed=True)).lag
         tally = await stage.audit()
     return Round(
-        _values(window, lag, plan),
+        _values(window, lag),
         tally.faults(),
         [*doubts(window.use), *_pace(window, plan)],
         tally.audited(),
@@ -170,12 +173,13 @@ class Stage:
         )
         await self._publisher.ask(order, _ANSWER_SECONDS)
 
-    async def window(self, phase: str, seconds: float, *, probed: bool) -> Window:
+    async def window(
+        self, phase: str, seconds: float, patience_seconds: float = 0.0, *, probed: bool
+    ) -> Window:
         """Publish for a while, wait until it has arrived, and return what it cost."""
         self._watch.phase(phase)
         pids = [generator.pid for generator in self._generators]
-        start_ns = monotonic_ns()
-        await self._ask(Record(start_ns), _ANSWER_SECONDS)
+        await self._ask(Record(monotonic_ns()), _ANSWER_SECONDS)
         if probed:
             target = self._target
             await self._publisher.ask(StartProbe(target.app, target.api), _ANSWER_SECONDS)
@@ -183,8 +187,10 @@ class Stage:
         sampler = Sampler(self._target.pids, self._watch.sample)
         try:
             async with self._looked_at():
-                question = Publish(self._plan.rate, seconds)
-                published = await self._publisher.ask(question, seconds + _ANSWER_SECONDS)
+                question = Publish(self._plan.rate, seconds, patience_seconds)
+                timeout_seconds = seconds + patience_seconds + _ANSWER_SECONDS
+                start_ns = monotonic_ns()
+                published = await self._publisher.ask(question, timeout_seconds)
                 received, last_ns = await self._arrived(published)
         finally:
             series = sampler.stop()
@@ -241,13 +247,13 @@ async def _stage(target: Target, plan: Plan, watch: Watch) -> AsyncIterator[Stag
         yield stage
 
 
-def _values(window: Window, lag: Latencies, plan: Plan) -> dict[str, float]:
+def _values(window: Window, lag: Latencies) -> dict[str, float]:
     per_delivery = 1e6 / window.delivered if window.delivered else math.nan
     cpu = window.use.server
     latencies = window.recorded.latencies
     return {
         "deliveries_per_second": window.delivered / window.seconds,
-        "publishes_per_second": window.published.sent / plan.seconds,
+        "publishes_per_second": window.published.sent / window.published.seconds,
         "cpu_us": cpu.total * per_delivery,
         "cpu_user_us": cpu.user * per_delivery,
         "cpu_system_us": cpu.system * per_delivery,
@@ -264,7 +270,9 @@ def _values(window: Window, lag: Latencies, plan: Plan) -> dict[str, float]:
 def _pace(window: Window, plan: Plan) -> list[str]:
     """Return why the pace was not the one that was asked for."""
     found, offered = window.published, window.published.offered
-    if found.sent < _TAKEN_SHARE * offered:
-        taken = f"the server took {found.sent:,} of {offered:,} messages in their time"
-        return [f"{taken}; what never left has no latency: lower --rate, or add --publishers"]
+    in_time, missing = found.sent - found.late, offered - found.sent
+    if in_time < _TAKEN_SHARE * offered:
+        never = f", and {missing:,} never, which have no latency" if missing else ""
+        taken = f"{in_time:,} of {offered:,} messages in their time{never}"
+        return [f"the server took {taken}: lower --rate, or add --publishers"]
     return unsaturated(window.use, "add --publishers") if math.isinf(plan.rate) else []
