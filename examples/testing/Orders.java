@@ -14,6 +14,7 @@ public class Orders {
             .start();
         try {
             var line = process.inputReader().readLine();
+            if (line == null) throw new IllegalStateException("callboard fixture has not started");
             var found = Pattern.compile("\"fixture\": \"([^\"]*)\"").matcher(line);
             found.find();
             var fixture = found.group(1);
