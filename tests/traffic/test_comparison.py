@@ -150,6 +150,14 @@ def test_what_means_something_else_is_not(one: dict[str, Any], other: dict[str, 
     assert said(one) != said(other)
 
 
+def test_errors_of_one_code_are_shown_each_with_its_own_text() -> None:
+    comparison = Comparison()
+    for message in ("of a", "of b"):
+        comparison.arrive(1, {"event": "pusher:error", "data": {"code": None, "message": message}})
+    added = [difference.what for difference in comparison.differences()]
+    assert added == ["'pusher:error' of a", "'pusher:error' of b"]
+
+
 @pytest.mark.parametrize("name", ["connection_established", "ping", "pong"])
 def test_what_belongs_to_the_connection_is_not_compared(name: str) -> None:
     comparison = Comparison()

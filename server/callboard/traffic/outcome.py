@@ -26,6 +26,10 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def _times(count: int) -> str:
+    return f" ({count} times)" if count > 1 else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Something that the service did otherwise; ``connection`` is None for requests."""
@@ -106,9 +110,11 @@ class Outcome:
             counts = Counter(each.kind for each in found)
             told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
             lines.append(f"{where}: {told}")
-            lines += [f"  {each.kind}: {each.what}" for each in found[:_SHOWN]]
-            if len(found) > _SHOWN:
-                lines.append(f"  and {len(found) - _SHOWN} more")
+            alike = Counter((each.kind, each.what) for each in found)
+            shown = list(alike.items())[:_SHOWN]
+            lines += [f"  {kind}: {what}{_times(count)}" for (kind, what), count in shown]
+            if more := len(found) - sum(count for _, count in shown):
+                lines.append(f"  and {more} more")
         if self.difference_count > len(self.differences):
             lines.append(f"and {self.difference_count - len(self.differences)} more elsewhere")
         return "\n".join(lines)

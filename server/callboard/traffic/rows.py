@@ -53,7 +53,8 @@ class Rows:
         self._places: array[int] = array("q")
         self._arrived = 0
         self._awaited: defaultdict[Said, deque[Expectation]] = defaultdict(deque)
-        self._early: defaultdict[Said, deque[int]] = defaultdict(deque)
+        #: With the event, for those that are equal may be shown otherwise.
+        self._early: defaultdict[Said, deque[tuple[int, Said]]] = defaultdict(deque)
 
     def expect(self, event: Said) -> tuple[Expectation, int | None]:
         """Add to the recording's row; return it, and the place of what has met it already."""
@@ -65,7 +66,7 @@ class Rows:
             self._awaited[event].append(expectation)
             return expectation, None
         expectation.met = True
-        place: int = _take(self._early, event, early)
+        place: int = _take(self._early, event, early)[0]
         self._places.append(place)
         return expectation, place
 
@@ -75,7 +76,7 @@ class Rows:
         self._arrived += 1
         awaited = self._awaited.get(event)
         if not awaited:
-            self._early[event].append(place)
+            self._early[event].append((place, event))
             return place, False
         expectation = _take(self._awaited, event, awaited)
         expectation.met = True
@@ -85,7 +86,7 @@ class Rows:
     def forget(self, event: Said, place: int) -> None:
         """Leave out what the service said at this place and nothing has met."""
         early = self._early[event]
-        early.remove(place)
+        early.remove((place, event))
         if not early:
             del self._early[event]
 
@@ -94,7 +95,7 @@ class Rows:
         missing = sorted((each for queue in self._awaited.values() for each in queue), key=_place)
         for expectation in missing:
             yield MISSING, str(expectation.said)
-        added = {place: event for event, places in self._early.items() for place in places}
+        added = dict(each for queue in self._early.values() for each in queue)
         for place in sorted(added):
             yield ADDED, str(added[place])
         for place in _out_of_order(self._places):
