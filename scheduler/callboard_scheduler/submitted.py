@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from callboard_scheduler.client import bodies
+from callboard_scheduler.records import Spec
 from callboard_scheduler.records import Task as Record
 from callboard_scheduler.states import State
+
+#: What can be asserted of a task beside its name and arguments.
+_OPTIONS: Final = tuple(field for field in Spec.__struct_fields__ if field not in ("name", "args"))
 
 
 class Task:
@@ -61,7 +65,8 @@ class Task:
         """
         record = self.record
         if record.state is not State.SUCCEEDED:
-            raise AssertionError(f"{self!r} has no result: {record.error or self.why()}")
+            why = self.error or "; ".join(self.why())
+            raise AssertionError(f"{self!r} has no result: {why}")
         return None if record.result is None else msgspec.json.decode(record.result)
 
     @property
@@ -131,8 +136,12 @@ class Books(ABC):
 
         Raises:
             AssertionError: there are not; the text has what was submitted.
+            TypeError: a spec has no such field.
         """
         __tracebackhide__ = True
+        for option in options:
+            if option not in _OPTIONS:
+                raise TypeError(f"a task has no {option!r}: expected args, {', '.join(_OPTIONS)}")
         tasks = self.tasks
         found = [task for task in tasks if _matches(task, name, args, options)]
         if (found and times is None) or len(found) == times:
@@ -154,10 +163,17 @@ def _matches(task: Task, name: str, args: object, options: Mapping[str, Any]) ->
         spec.name == name
         and (args is None or _plain(args) == task.args)
         and all(
-            _plain(getattr(spec, field)) == _plain(bodies.time_of(field, value))
+            _plain(getattr(spec, field)) == _plain(_given(field, value))
             for field, value in options.items()
         )
     )
+
+
+def _given(field: str, value: Any) -> Any:
+    """Return an option's value as a spec has it."""
+    if field == "after" and value is not None:
+        return bodies.ids_of(value)
+    return bodies.time_of(field, value)
 
 
 def _plain(value: Any) -> Any:

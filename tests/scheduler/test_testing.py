@@ -78,6 +78,29 @@ def test_a_failed_assertion_shows_what_was_submitted(scheduler: VirtualScheduler
         scheduler.assert_submitted("add", times=2)
 
 
+def test_an_option_that_no_task_has_is_never_taken_for_one_that_was_not_submitted(
+    scheduler: VirtualScheduler,
+) -> None:
+    with pytest.raises(TypeError, match="a task has no 'prioriti': expected args, queue, priority"):
+        scheduler.assert_submitted("add", times=0, prioriti=1)
+
+
+def test_tasks_to_come_after_are_asserted_as_they_were_submitted(
+    scheduler: VirtualScheduler,
+) -> None:
+    first = scheduler.submit("add", [1, 2], delay_ms=1)
+    second = scheduler.submit("add", [3, 4], after=[first])
+    assert scheduler.assert_submitted("add", after=[first]) == second
+    assert scheduler.assert_submitted("add", after=first.id) == second
+
+
+def test_a_result_that_is_not_there_says_why(scheduler: VirtualScheduler) -> None:
+    task = scheduler.submit("flaky", {"fail": 2})
+    scheduler.run_due()
+    with pytest.raises(AssertionError, match=r"scheduled> has no result: Retry: not yet$"):
+        _ = task.result
+
+
 def test_retries_run_at_their_time_and_count(scheduler: VirtualScheduler) -> None:
     task = scheduler.submit("flaky", {"fail": 2})
     assert scheduler.run_due() == [task]

@@ -198,10 +198,15 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
         if body.get(field) is not None:
             body[field] = time_of(field, body[field])
     if body.get("after") is not None:
-        # A single id is a string, and a string is a sequence of letters.
-        tasks = (body["after"],) if isinstance(body["after"], str) else body["after"]
-        body["after"] = [task if isinstance(task, str) else task.id for task in tasks]
+        body["after"] = ids_of(body["after"])
     return body
+
+
+def ids_of(after: Iterable[str | Identified]) -> list[str]:
+    """Return the ids of tasks to come after."""
+    # A single id is a string, and a string is a sequence of letters.
+    tasks = (after,) if isinstance(after, str) else after
+    return [task if isinstance(task, str) else task.id for task in tasks]
 
 
 def _jsonable(value: Any) -> Any:
