@@ -16,7 +16,8 @@ import ctypes
 import multiprocessing
 import os
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import RawArray
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -187,6 +188,16 @@ def counted(generators: Sequence[Generator]) -> Counts:
     """Return how far these generators are together."""
     counts = [generator.counts for generator in generators]
     return Counts(*(sum(count[cell] for count in counts) for cell in range(len(Counts._fields))))
+
+
+@contextmanager
+def letting_in(generators: Sequence[Generator]) -> Iterator[None]:
+    """Have a failure meanwhile say how many clients the server had let in: it may be its limit."""
+    try:
+        yield
+    except GeneratorFailed as error:
+        error.add_note(f"{counted(generators).connected:,} clients were connected by then")
+        raise
 
 
 def divided(total: int, parts: int) -> list[int]:

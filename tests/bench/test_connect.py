@@ -15,6 +15,7 @@ import pytest
 
 from callboard_bench.clients.connector import Crowd
 from callboard_bench.clients.link import WS, XHR_POLLING, XHR_STREAMING, Wire
+from callboard_bench.errors import in_words
 from callboard_bench.generator import Counts, GeneratorFailed
 from callboard_bench.process import rss_if_alive
 from callboard_bench.rounds import Round, Unwatched
@@ -106,6 +107,19 @@ async def test_a_refused_connection_ends_the_round_with_the_servers_words(
 
     with pytest.raises(GeneratorFailed, match=r"the server said Account over quota \(4004\)"):
         await connected(service.target)
+
+
+async def test_where_a_server_lets_no_more_in_it_is_told_how_many_were_by_then(
+    service: FaultyService,
+) -> None:
+    running = asyncio.ensure_future(connected(service.target))
+    await service.until(lambda: sum(bool(each.channels) for each in service.clients) == 2)
+    error = {"message": "Over capacity", "code": 4100}
+    service.greeting = json.dumps({"event": "pusher:error", "data": error})
+
+    with pytest.raises(GeneratorFailed) as raised:
+        await running
+    assert in_words(raised.value).endswith("(4100); 2 clients were connected by then")
 
 
 async def test_on_a_schedule_a_client_sets_out_however_many_are_under_way(

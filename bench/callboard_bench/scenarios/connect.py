@@ -20,7 +20,14 @@ import click
 from callboard_bench.clients.connector import Arrivals, Come, Leave, Lost
 from callboard_bench.clients.link import HTTP_PATH, TRANSPORTS, Wire
 from callboard_bench.clock import monotonic_ns
-from callboard_bench.generator import Generator, Question, ask_all, counted, divided
+from callboard_bench.generator import (
+    Generator,
+    Question,
+    ask_all,
+    counted,
+    divided,
+    letting_in,
+)
 from callboard_bench.process import Meter, Use, rss_if_alive, with_children
 from callboard_bench.recording import STEP_SECONDS, Recorded
 from callboard_bench.rounds import SHARES, Metric, Round, Timeline, Watch, doubts, shares
@@ -189,8 +196,9 @@ class _Connecting:
                 connected, then = came, now
         finally:
             asking.cancel()
-        for part in await asking:
-            arrivals.merge(part)
+        with letting_in(self._processes):
+            for part in await asking:
+                arrivals.merge(part)
         return arrivals
 
     def _longest(self, rate: float) -> float:

@@ -18,7 +18,14 @@ from typing import Any, Final
 from callboard_bench.clients.pace import until
 from callboard_bench.clients.part import Findings, Open, Run, Schedule, Spec
 from callboard_bench.clock import monotonic_ns
-from callboard_bench.generator import Counts, Generator, GeneratorFailed, ask_all, counted
+from callboard_bench.generator import (
+    Counts,
+    Generator,
+    GeneratorFailed,
+    ask_all,
+    counted,
+    letting_in,
+)
 from callboard_bench.process import Meter, Use
 from callboard_bench.recording import STEP_SECONDS, Recorded
 from callboard_bench.rounds import Round, Timeline, Watch, doubts, shares, unsaturated
@@ -123,7 +130,8 @@ async def measured(
     """
     opening = ask_all(processes, [Open(each) for each in specs], _OPEN_SECONDS)
     try:
-        await _watched(opening, lambda: watch.count(counted(processes).connected))
+        with letting_in(processes):
+            await _watched(opening, lambda: watch.count(counted(processes).connected))
     except GeneratorFailed as error:
         error.add_note(advice)
         raise

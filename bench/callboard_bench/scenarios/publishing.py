@@ -22,7 +22,14 @@ from callboard_bench.clients.publisher import OpenPublisher, Publish, Published
 from callboard_bench.clients.subscribers import Await, Collect, Finish, Record, Subscribe
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.figures import Latencies
-from callboard_bench.generator import Generator, Question, ask_all, counted, divided
+from callboard_bench.generator import (
+    Generator,
+    Question,
+    ask_all,
+    counted,
+    divided,
+    letting_in,
+)
 from callboard_bench.process import Meter, Use
 from callboard_bench.recording import STEP_SECONDS, Recorded
 from callboard_bench.rounds import (
@@ -167,7 +174,8 @@ class Stage:
             questions.append(Subscribe(wire, everyone[before : before + size], streams))
             before += size
         async with self._looked_at():
-            await ask_all(self._generators, questions, _CONNECT_SECONDS)
+            with letting_in(self._generators):
+                await ask_all(self._generators, questions, _CONNECT_SECONDS)
         order = OpenPublisher(
             target.app, target.api, plan.channels, plan.publishers, plan.message_bytes, plan.batch
         )
