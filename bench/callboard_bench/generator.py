@@ -196,7 +196,8 @@ def letting_in(generators: Sequence[Generator]) -> Iterator[None]:
     try:
         yield
     except GeneratorFailed as error:
-        error.add_note(f"{counted(generators).connected:,} clients were connected by then")
+        if connected := counted(generators).connected:
+            error.add_note(f"{connected:,} clients were connected by then")
         raise
 
 

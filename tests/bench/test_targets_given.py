@@ -154,6 +154,7 @@ def test_a_name_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> N
         ({"compare": [f"soketi={URL}", "floor"]}, ["soketi", "floor", "callboard"]),
         ({"url": URL, "compare": ["callboard"]}, ["callboard", "127.0.0.1:6001"]),
         ({"server": "A=1 /bin/soketi start", "url": URL}, ["soketi"]),
+        ({"server": "exec env A=1 soketi start", "url": URL}, ["soketi"]),
         ({"server": "soketi start", "url": f"mine={URL}"}, ["mine"]),
         ({"server": "serve {port} {key}"}, ["serve"]),
         (

@@ -22,6 +22,8 @@ from callboard_bench.targets.target import Address, Contender
 from callboard_bench.targets.urls import FORM, Url, parse_url
 
 _NEEDS_URL: Final = ("ws_host", "ws_port", "pids")
+#: Words of a shell's command that only say how its program is run.
+_BEFORE_PROGRAM: Final = {"env", "exec"}
 
 
 class Unfit(ValueError):
@@ -131,5 +133,5 @@ def _resolved(host: str, port: int, url: Url, choice: Choice) -> Address:
 
 
 def _program(command: str) -> str:
-    words = [word for word in command.split() if "=" not in word]
+    words = [word for word in command.split() if "=" not in word and word not in _BEFORE_PROGRAM]
     return PurePath(words[0]).name if words else "server"
