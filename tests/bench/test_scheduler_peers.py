@@ -95,6 +95,13 @@ if __name__ == "__main__":
 )
 FORGETFUL = QUEUE.replace('ask("RPUSH", "held", f"{os.getpid()} {number}")', "pass")
 LOSING = QUEUE.replace("mark(int(number))", "int(number) == 110 or mark(int(number))")
+#: Those that it starts twice come before the last, which is late.
+REPEATING = QUEUE.replace(
+    "mark(int(number))", "[mark(int(number)) for _ in range(1 + (int(number) in (101, 102, 103)))]"
+).replace(
+    'if name == "noop":',
+    'if number == "119":\n            time.sleep(0.2)\n        if name == "noop":',
+)
 
 SIZES = Sizes(samples=5, interval_ms=1, tasks=20, backlog=20, peer_kills=1, peer_kill_seconds=30)
 
@@ -185,6 +192,13 @@ async def test_what_a_peer_loses_is_a_warning(peer: Peer, monkeypatch: pytest.Mo
 
     assert round_.fault is None
     assert round_.warnings == ["of the tasks that it acknowledged 1 never started"]
+
+
+@pytest.mark.usefixtures("redis")
+async def test_a_task_that_starts_twice_does_not_stand_for_one_that_is_late(peer: Peer) -> None:
+    round_ = await workloads.run_throughput(changed(peer, tasks=REPEATING), SIZES)
+
+    assert round_.warnings == ["of the tasks that it acknowledged 3 started twice"]
 
 
 async def test_without_redis_it_says_what_to_do(

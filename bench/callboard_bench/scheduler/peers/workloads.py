@@ -13,7 +13,7 @@ from typing import Final
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.rounds import Round
 from callboard_bench.scheduler import audit, backlog, latency, losses, throughput
-from callboard_bench.scheduler.marks import NeverMarked
+from callboard_bench.scheduler.marks import Mark, NeverMarked
 from callboard_bench.scheduler.peers.environments import Peer
 from callboard_bench.scheduler.peers.programs.program import REDIS
 from callboard_bench.scheduler.peers.stage import PeerStage, PeerWorker, staged
@@ -40,7 +40,7 @@ async def run_latency(peer: Peer, sizes: Sizes) -> Round:
         stage.start_worker()
         await _warm_up(stage)
         submitted = await stage.paced(sizes.samples, sizes.interval_ms / 1000)
-        marks = await stage.marks.settle(_WARM_UP + sizes.samples, _QUIET_SECONDS)
+        marks = await _all_started(stage, _WARM_UP + sizes.samples)
         fault = audit.starts_fault([*range(_WARM_UP), *submitted], marks)
     started = Timings((mark.number, mark.at_ns) for mark in marks if mark.number >= _WARM_UP)
     return Round(
@@ -59,7 +59,7 @@ async def run_throughput(peer: Peer, sizes: Sizes) -> Round:
         pids = (stage.broker.pid, worker)
         before = [cpu_seconds(pid) for pid in pids]
         began, ended = await stage.burst(_WARM_UP, tasks)
-        marks = await stage.marks.settle(_WARM_UP + tasks, _QUIET_SECONDS)
+        marks = await _all_started(stage, _WARM_UP + tasks)
         await asyncio.sleep(_SETTLE_SECONDS)
         kept, ran = (cpu_seconds(pid) - then for pid, then in zip(pids, before, strict=True))
         fault = audit.starts_fault(range(_WARM_UP + tasks), marks)
@@ -89,7 +89,7 @@ async def run_backlog(peer: Peer, sizes: Sizes) -> Round:
         queued = memory_bytes(stage.broker.pid)
         started = monotonic_ns()
         worker = stage.start_worker().pid
-        marks = await stage.marks.settle(_WARM_UP + tasks, _QUIET_SECONDS)
+        marks = await _all_started(stage, _WARM_UP + tasks)
         if not marks:
             raise ServerFailed(f"the worker of {peer.name} ran nothing; it said: {stage.said()}")
         fault = audit.starts_fault(range(_WARM_UP + tasks), marks)
@@ -161,6 +161,18 @@ async def _warm_up(stage: PeerStage) -> None:
         await stage.marks.wait(_WARM_UP, _START_SECONDS)
     except NeverMarked as error:
         raise ServerFailed(f"{error}; the worker said: {stage.said()}") from None
+
+
+async def _all_started(stage: PeerStage, count: int) -> list[Mark]:
+    """Return all marks once so many tasks have one, or none has come for a while."""
+    twice = 0
+    while True:
+        marks = await stage.marks.settle(count + twice, _QUIET_SECONDS)
+        # One that was started twice is not another one.
+        more = len(marks) - len({mark.number for mark in marks}) - twice
+        if not more or len(marks) < count + twice:
+            return marks
+        twice += more
 
 
 async def _until_each_ran(stage: PeerStage, first: int) -> int:
