@@ -58,7 +58,8 @@ def install(wheel: Path, folder: Path) -> Environment:
     """Make an environment in ``folder`` and install the wheel there."""
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
-    pip("--python", str(python), "install", "--no-deps", "--no-index", str(wheel))
+    options = ("--no-deps", "--no-index", "--no-compile")
+    pip("--python", str(python), "install", *options, str(wheel))
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = folder / "lib" / version / "site-packages"
     # Behind its own packages, and without what links to this checkout.
