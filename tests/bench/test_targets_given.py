@@ -33,7 +33,7 @@ def test_a_url_names_an_app_and_where_it_is() -> None:
 def test_a_url_without_a_name_goes_by_its_host() -> None:
     url = parse_url("http://k:s@[::1]:80/apps/a=b")
 
-    assert (url.name, url.named, url.app.id) == ("::1:80", False, "a=b")
+    assert (url.name, url.named, url.app.id) == ("[::1]:80", False, "a=b")
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,17 @@ async def test_processes_that_are_named_count_with_their_children(
         assert target.warning == ""
 
 
+async def test_a_process_that_is_not_there_is_told_before_any_load() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    where = Address("127.0.0.1", 1)
+    contender = running_server("mine", APP, where, where, [ended.pid])
+    assert contender.check is not None
+
+    with pytest.raises(Unreachable, match=f"there is no process {ended.pid}: see that --pid"):
+        await contender.check()
+
+
 async def test_a_server_that_refuses_the_app_is_told_before_any_load() -> None:
     async with answering(b"HTTP/1.1 401 Unauthorized\r\n\r\nunknown key") as port:
         with pytest.raises(Unreachable) as raised:

@@ -14,7 +14,7 @@ from typing import Final
 from callboard_bench import api
 from callboard_bench.api import App
 from callboard_bench.errors import BenchError
-from callboard_bench.process import with_children
+from callboard_bench.process import cpu_if_alive, with_children
 from callboard_bench.targets.owners import is_local, owners
 from callboard_bench.targets.target import Address, Contender, Target
 
@@ -38,7 +38,7 @@ def running_server(
     return Contender(
         name,
         partial(_opened, Target(name, app, where, websocket, tuple(pids)), count()),
-        partial(_takes_load, app, where, websocket),
+        partial(_takes_load, app, where, websocket, pids),
     )
 
 
@@ -56,7 +56,12 @@ async def _opened(known: Target, rounds: Iterator[int]) -> AsyncIterator[Target]
     yield replace(known, pids=found, warning=warning, used=next(rounds) > 0)
 
 
-async def _takes_load(app: App, where: Address, websocket: Address) -> None:
+async def _takes_load(app: App, where: Address, websocket: Address, pids: Sequence[int]) -> None:
+    for pid in pids:
+        if cpu_if_alive(pid) is None:
+            raise Unreachable(
+                f"there is no process {pid}: see that --pid names one of the server's"
+            )
     await answers(app, where)
     if websocket == where:
         return
@@ -77,7 +82,7 @@ async def answers(app: App, where: Address) -> None:
     Raises:
         Unreachable: nobody listens, or the answer is none to a signed request.
     """
-    url = f"{where.host}:{where.port}"
+    url = where.authority
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
             head = await _ask(where, api.get(app, where.host, where.port, "channels", {}))

@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from callboard_bench.api import App
+from callboard_bench.targets.target import Address
 
 FORM: Final = "http://KEY:SECRET@HOST:PORT/apps/ID"
 
@@ -62,7 +63,8 @@ def parse_url(text: str) -> Url:
     app = App(unquote(path[1]), unquote(parts.username), unquote(parts.password))
     port = _PORTS[parts.scheme] if port is None else port
     host = parts.hostname
-    return Url(name or f"{host}:{port}", bool(name), app, host, port, parts.scheme == "https")
+    tls = parts.scheme == "https"
+    return Url(name or Address(host, port).authority, bool(name), app, host, port, tls)
 
 
 def without_secrets(words: Sequence[str]) -> list[str]:
