@@ -129,7 +129,7 @@ def test_coroutines(task_scheduler):
         serving = asyncio.ensure_future(worker.serve(task_scheduler.server.url))
         async with AsyncClient(task_scheduler.server.url) as client:
             task = await client.submit("double", {"n": 3}, delay_ms=1000)
-            await asyncio.to_thread(task_scheduler.wait_for_workers)
+            await task_scheduler.wait_for_workers_async()
             await task_scheduler.advance_async(1)
             assert await task.result(timeout=10) == 6
         serving.cancel()
