@@ -30,7 +30,8 @@ def parsed(arguments: list[str]) -> dict[str, Any]:
 
 def commands(text: str) -> list[list[str]]:
     lines = (line for line in text.splitlines() if line.startswith(PREFIX))
-    return [shlex.split(line.removeprefix(PREFIX)) for line in lines]
+    # What is behind a pipe is another program.
+    return [shlex.split(line.removeprefix(PREFIX).partition(" |")[0]) for line in lines]
 
 
 def sections() -> dict[str, str]:
