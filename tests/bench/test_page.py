@@ -166,7 +166,7 @@ def test_a_partial_run_says_so() -> None:
     partial["rounds"]["callboard"].pop()
     text = Read(page([partial])).text
     assert "interrupted" in text
-    assert "Rounds: 3 of floor, 2 of callboard" in text
+    assert "Rounds: 3 of floor, 2 of callboard. It was interrupted" in text
 
 
 def test_the_table_has_medians_spreads_and_ratios() -> None:

@@ -123,7 +123,8 @@ def _rounds_said(document: Document) -> Markup:
         count = next(iter(counts.values()))
         said = "One round of each." if count == 1 else f"{count} rounds of each, interleaved."
     else:
-        said = "Rounds: " + ", ".join(f"{count} of {target}" for target, count in counts.items())
+        each = ", ".join(f"{count} of {target}" for target, count in counts.items())
+        said = f"Rounds: {each}."
     if document.get("partial"):
         said += " It was interrupted: only rounds that were whole are here."
     return element("p", said, class_="origin")
