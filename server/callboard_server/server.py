@@ -51,6 +51,8 @@ FAREWELL_SECONDS = 2.0
 _BACKLOG = 4096
 #: Turns of the loop after which a connection that was made is accepted, read and answered.
 _TURNS_TO_HEAR = 3
+#: So many turns are waited for clients that have pipelined more requests than one turn answers.
+_MAX_TURNS_TO_HEAR = 1024
 #: After so many clients of a reload the others get a turn.
 _CLIENTS_PER_TURN = 256
 #: How much the kernel may hold unsent for one client; the rest is ours to count.
@@ -271,10 +273,10 @@ class Server:
 
         Addresses, settings and kept-alive connections of backends stay. What had reached this
         machine before the call is heard first, so none of it can come up afterwards. The broker
-        is left for whoever made it.
+        is left for whoever made it. Of requests that one client has pipelined, some ten thousand
+        are heard.
         """
-        for _ in range(_TURNS_TO_HEAR):
-            await asyncio.sleep(0)
+        await self._hear()
         # All are sent away: none need hear of the others leaving.
         self.hub.farewell = True
         # Who was in many channels leaves them in turns of the loop, in which others may come.
@@ -287,6 +289,16 @@ class Server:
         self.hub.counts.forget()
         self._backend_rate.forget()
         self.webhooks.forget()
+
+    async def _hear(self) -> None:
+        """Wait until nothing is left to be heard, for a bounded number of turns."""
+        quiet_turns = 0
+        for _ in range(_MAX_TURNS_TO_HEAR):
+            await asyncio.sleep(0)
+            busy = any(connection.has_more for connection in self._front.connections)
+            quiet_turns = 0 if busy else quiet_turns + 1
+            if quiet_turns == _TURNS_TO_HEAR:
+                return
 
     async def stop(
         self, drain_seconds: float | None = None, *, patience_seconds: float | None = None

@@ -27,6 +27,10 @@ HandOver = Callable[[asyncio.Transport, bytes], None]
 class Visitor(Protocol):
     """A connection that the front has not given away, as the end of the server sees it."""
 
+    @property
+    def has_more(self) -> bool:
+        """Whether requests that have been read wait for nothing but their turn."""
+
     def finish(self) -> None:
         """End as soon as what was asked is answered."""
 

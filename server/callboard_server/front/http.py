@@ -339,6 +339,11 @@ class HTTPConnection(asyncio.Protocol):
         if exchange is not None:
             exchange.over()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether requests that have been read wait for nothing but their turn."""
+        return self._phase is _READING and not self._write_paused and bool(self._reader.requests)
+
     # Something else
 
     def _hand_over(self, request: Request) -> None:

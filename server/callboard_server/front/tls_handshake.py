@@ -31,6 +31,10 @@ class TLSHandshake(asyncio.Protocol):
         # At once, before the first bytes can come.
         self._task = step(self._shake_hands())
 
+    @property
+    def has_more(self) -> bool:
+        return False
+
     def finish(self) -> None:
         """The server ends, and nothing was asked yet."""
         self.abort()
