@@ -376,6 +376,16 @@ def test_a_page_that_is_not_open_is_asked_for_all_and_says_who_may_read_it() -> 
             assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+def test_what_the_front_refuses_for_a_page_is_json_where_the_page_says_so(is_open: bool) -> None:
+    page = Page("/private", ("POST",), 16, ask_back, open=is_open, json_errors=True)
+    with AppServer(extensions=[RecordingExtension(page)], max_request_body_bytes=16) as server:
+        status, headers, body = ask(server, request("POST", "/private", b"v" * 17))
+        assert (status, headers["content-type"]) == (413, "application/json")
+        assert body == b'{"error":"Request body too large: more than 16 bytes"}'
+        assert ("access-control-allow-origin" in headers) == is_open
+
+
 def test_a_page_may_answer_later_without_a_task() -> None:
     for is_open in (True, False):
         later = Page("/later", ("GET",), 0, answer_later, open=is_open)

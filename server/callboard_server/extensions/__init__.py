@@ -48,7 +48,8 @@ class Page:
     ``max_body_bytes`` may be more or less than an API request may have. Preflights and other
     methods than these are answered without asking. One that is not ``open`` is asked for every
     method, preflights too, and says itself who may read what it answers; so does whoever attends
-    to an exchange. What it refuses is not logged as a refusal of the server.
+    to an exchange. What it refuses is not logged as a refusal of the server. Where errors are to be
+    JSON (``json_errors``), the front says what it refuses itself as ``{"error": …}``.
     """
 
     path: str
@@ -56,6 +57,7 @@ class Page:
     max_body_bytes: int
     answer: Callable[[Request], Coroutine[Any, Any, Response | Attend]]
     open: bool = True
+    json_errors: bool = False
 
 
 class Extension(Protocol):

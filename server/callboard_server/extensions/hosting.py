@@ -33,6 +33,8 @@ class Extensions:
         self.open_paths = tuple(page.path.encode() for page in self._pages if page.open)
         #: Those whose refusals are nobody else's affair.
         self.own_paths = tuple(page.path.encode() for page in self._pages if not page.open)
+        #: Those whose refusals are JSON.
+        self.json_paths = tuple(page.path.encode() for page in self._pages if page.json_errors)
 
     # Life
 

@@ -30,6 +30,7 @@ from callboard_server.front.request import (
     Request,
     Response,
     head_bytes,
+    json_error,
     text,
 )
 from callboard_server.handshake import handshake
@@ -200,7 +201,7 @@ class HTTPConnection(asyncio.Protocol):
                 answer = step(handle(request))
             except Exception:
                 logger.exception("a request failed")
-                answer = self._open_to_pages(request, _FAILED)
+                answer = self._for_page(request, _FAILED)
             if isinstance(answer, Response):
                 self._respond(request, answer)
             elif isinstance(answer, asyncio.Task):
@@ -251,7 +252,7 @@ class HTTPConnection(asyncio.Protocol):
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None:
             logger.error("a request failed", exc_info=error)
-            self._respond(request, self._open_to_pages(request, _FAILED))
+            self._respond(request, self._for_page(request, _FAILED))
         else:
             answer = task.result()
             if isinstance(answer, Response):
@@ -423,7 +424,7 @@ class HTTPConnection(asyncio.Protocol):
 
     def _give_up(self, request: Request, response: Response) -> None:
         """Answer, and read nothing more."""
-        response = self._open_to_pages(request, response)
+        response = self._for_page(request, response)
         self._note_refusal(request, response)
         self._transport.write(self._context.encoder.encode(response, None, close=True))
         self._close()
@@ -431,7 +432,7 @@ class HTTPConnection(asyncio.Protocol):
     def _refuse(self, request: Request, response: Response) -> None:
         """Answer, and read on for a moment so that the answer arrives before the end."""
         self._unwrap(request)
-        response = self._open_to_pages(request, response)
+        response = self._for_page(request, response)
         self._note_refusal(request, response)
         self._phase = _LINGERING
         self._transport.write(self._context.encoder.encode(response, None, close=True))
@@ -440,10 +441,12 @@ class HTTPConnection(asyncio.Protocol):
         else:
             self._context.deadlines.set(self, LINGER_SECONDS)
 
-    def _open_to_pages(self, request: Request, response: Response) -> Response:
-        """Let a page of another origin read a refusal, too, where it may read the answers."""
-        context = self._context
-        if not request.target.startswith((*context.fallback_paths, *context.extensions.open_paths)):
+    def _for_page(self, request: Request, response: Response) -> Response:
+        """Return a refusal as the answers there are: for whom to read, and in which form."""
+        fallback_paths, extensions = self._context.fallback_paths, self._context.extensions
+        if request.target.startswith(extensions.json_paths):
+            response = json_error(response)
+        if not request.target.startswith((*fallback_paths, *extensions.open_paths)):
             return response
         return msgspec.structs.replace(response, headers=(*response.headers, ANY_ORIGIN))
 

@@ -54,6 +54,12 @@ def text(status: int, message: str, *headers: str) -> Response:
     return Response(status, f"{message}\n".encode(), "text/plain; charset=utf-8", headers)
 
 
+def json_error(response: Response) -> Response:
+    """Return a plain-text answer as ``{"error": …}``."""
+    body = msgspec.json.encode({"error": response.body.decode().rstrip("\n")})
+    return Response(response.status, body, headers=response.headers)
+
+
 #: Has no body and so no length either (RFC 9110, 8.6).
 _NO_CONTENT: Final = 204
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
