@@ -217,7 +217,9 @@ def _kind(value: Any, wanted: inspect.Type) -> str:
         case int() | float():
             numeric = isinstance(wanted, inspect.IntType | inspect.FloatType)
             if numeric and (abs(value) < _PRINTABLE or isinstance(value, float)):
-                return str(value)
+                # Text becomes the number that is wanted, and 601 shall not come back as 601.0.
+                whole = isinstance(wanted, inspect.FloatType) and abs(value) < _PRINTABLE
+                return str(int(value) if whole and value == int(value) else value)
             return "a number"
         case "":
             return "empty text"

@@ -151,7 +151,7 @@ def pytest_runtest_makereport(
     if report.failed and report.when != "teardown":
         from callboard.fixture import NotSeen
 
-        # Of several servers it is not said whose scene that is.
+        # Of several servers the failure says the port, and these say whose that is.
         if len(servers) > 1 or not call.excinfo.errisinstance(NotSeen):
             report.sections += [(name, str(server.scene())) for name, server in servers.items()]
         scheduler = item.stash.get(_SCHEDULER, None)
