@@ -167,7 +167,8 @@ def test_a_second_ctrl_c_does_not_wait_for_a_server_to_end(tmp_path: Path) -> No
         "listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
         "while True: signal.pause()\n"
     )
-    command = f"{sys.executable} {stubborn} {{port}} > {tmp_path / 'said'}"
+    told = "{port} {key} {secret} {app_id}"
+    command = f"{sys.executable} {stubborn} {told} > {tmp_path / 'said'}"
     with running("fanout", "--subscribers", "2", "--server", command) as process:
         children = wait_for_children(process.pid)
         process.send_signal(signal.SIGINT)

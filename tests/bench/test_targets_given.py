@@ -156,9 +156,9 @@ def test_a_name_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> N
         ({"server": "A=1 /bin/soketi start", "url": URL}, ["soketi"]),
         ({"server": "exec env A=1 soketi start", "url": URL}, ["soketi"]),
         ({"server": "soketi start", "url": f"mine={URL}"}, ["mine"]),
-        ({"server": "serve {port} {key}"}, ["serve"]),
+        ({"server": "serve {port} {key} {secret} {app_id}"}, ["serve"]),
         (
-            {"server": "callboard serve --port {port}", "compare": ["callboard"]},
+            {"server": "callboard {port} {key} {secret} {app_id}", "compare": ["callboard"]},
             ["callboard", "callboard of --server"],
         ),
     ],
@@ -186,6 +186,8 @@ def test_a_scenario_without_a_floor_measures_ours_alone() -> None:
         ({"pids": [1]}, "--pid says more about the server of --url"),
         ({"server": "x", "url": URL, "pids": [1]}, "those of --server are known"),
         ({"server": "soketi start"}, "write {port}"),
+        ({"server": "serve {port}"}, "--server takes no {key}, {secret}, {app_id}, so the server"),
+        ({"server": "serve {port} {key} {app_id}"}, "--server takes no {secret}, so"),
     ],
 )
 def test_flags_that_do_not_go_together_say_what_to_type(choice: dict[str, Any], said: str) -> None:

@@ -99,6 +99,13 @@ def _main(choice: Choice, built_in: Mapping[str, Contender]) -> Contender:
             "{secret}, {app_id}) into the command where it takes them, or give its address with "
             f"--url {FORM}"
         )
+    untold = [each for each in PLACEHOLDERS if each not in choice.server]
+    if untold:
+        raise Unfit(
+            f"--server takes no {', '.join(untold)}, so the server would not know the app that is "
+            "made for it: write them into the command, or name an app that it knows with "
+            f"--url {FORM}"
+        )
     return started_server(_program(choice.server), choice.server)
 
 
