@@ -5,6 +5,7 @@ It needs redis-server, as most peers do.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import shutil
@@ -223,7 +224,11 @@ async def test_a_producer_that_fails_is_quoted(peer: Peer) -> None:
 async def test_redis_starts_in_every_class_of_durability(durability: str, tmp_path: Path) -> None:
     async with broker(REDIS, durability, tmp_path) as kept_by:
         assert kept_by.url.startswith("redis://127.0.0.1:")
-        assert (tmp_path / "appendonlydir").exists() == (durability != NONE)
+        written = tmp_path / "appendonlydir"
+        # It accepts connections before it has made its files.
+        while durability != NONE and not written.exists():
+            await asyncio.sleep(0.01)
+        assert written.exists() == (durability != NONE)
 
 
 async def test_postgresql_is_made_for_a_round_and_gone_after_it(tmp_path: Path) -> None:
