@@ -19,8 +19,9 @@ import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv6Address, ip_address
 from typing import Any
+
+from callboard_server.loopback import is_loopback_address
 
 logger = logging.getLogger(__name__)
 
@@ -87,10 +88,7 @@ def is_loopback(sock: socket.socket) -> bool:
     """Tell whether only this machine can reach the socket, by the address it is bound to."""
     if sock.family == socket.AF_UNIX:
         return True
-    address = ip_address(sock.getsockname()[0].partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback
+    return is_loopback_address(sock.getsockname()[0])
 
 
 def explain(error: OSError, host: str, port: int) -> ListenError:

@@ -112,10 +112,10 @@ def _read(config: Path | None) -> tuple[dict[str, Any], Sequence[Mapping[str, An
 
 
 def _check_host(settings: Mapping[str, Any]) -> None:
-    from callboard.fixture.pages.access import is_loopback
+    from callboard_server.loopback import is_loopback_host
 
     host = settings.get("host", "127.0.0.1")
-    if not is_loopback(host):
+    if not is_loopback_host(host):
         raise click.UsageError(
             f"{host!r} is no address of this machine alone: anybody could see what is tested, and "
             "disturb it. Expected 127.0.0.1, ::1 or localhost."
