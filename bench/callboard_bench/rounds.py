@@ -9,6 +9,7 @@ from typing import Final, Literal, Protocol
 
 from callboard_bench.figures import Latencies
 from callboard_bench.process import Use
+from callboard_bench.repeated_warnings import said_once
 
 #: From here a client process may have been what was measured.
 BUSY_SHARE: Final = 0.85
@@ -116,12 +117,11 @@ class Result:
         ]
 
     def warnings(self) -> list[str]:
-        """Return every warning with the contender and round it belongs to."""
+        """Return every warning once, with the contender and the rounds it belongs to."""
         return [
-            f"{name}, round {number}: {warning}"
+            f"{name}, {warning}"
             for name, rounds in self.rounds.items()
-            for number, round_ in enumerate(rounds, 1)
-            for warning in round_.warnings
+            for warning in said_once([round_.warnings for round_ in rounds])
         ]
 
     def values(self, name: str, key: str) -> list[float]:

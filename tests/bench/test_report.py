@@ -13,6 +13,7 @@ from rich.console import Console
 
 from callboard_bench.figures import Latencies
 from callboard_bench.process import Cpu, Use
+from callboard_bench.repeated_warnings import said_once
 from callboard_bench.report import display as display_module
 from callboard_bench.report.display import Lines, Live, Quiet, display
 from callboard_bench.report.document import as_json, document
@@ -53,6 +54,40 @@ def test_a_table_holds_median_spread_and_ratio_and_what_is_wrong(result: Result)
         "warning: callboard, round 1: the generator was busy",
         "kept: --max-p99 50: callboard 12.1",
         "FAULT: callboard, round 2: closed; 1 of 1,000 lost",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "said"),
+    [
+        ([[], ["it was slow"]], ["round 2: it was slow"]),
+        ([["1.20 busy"], ["1.60 busy"], ["1.3 busy"]], ["rounds 1–3: 1.20–1.60 busy"]),
+        ([["9 of 10 lost"], [], ["1,000 of 10 lost"]], ["rounds 1, 3: 9–1,000 of 10 lost"]),
+        ([["85% busy", "slow"], ["97% busy"]], ["rounds 1–2: 85–97% busy", "round 1: slow"]),
+        (
+            [["p99 of 1.2.3.4:5"], ["p50 of 1.2.3.4:5"]],
+            ["round 1: p99 of 1.2.3.4:5", "round 2: p50 of 1.2.3.4:5"],
+        ),
+    ],
+)
+def test_a_warning_is_said_once_with_its_rounds_and_the_range_of_its_numbers(
+    rounds: list[list[str]], said: list[str]
+) -> None:
+    assert said_once(rounds) == said
+
+
+def test_a_warning_of_several_rounds_is_one_line_and_stays_with_each_round_in_json(
+    result: Result,
+) -> None:
+    result.rounds["callboard"][1].warnings.append("the generator was busy")
+    once = "callboard, rounds 1–2: the generator was busy"
+    made = document(result, [], [], "callboard bench fanout", 0)
+
+    assert [line for line in table(result) if line.startswith("warning")] == [f"warning: {once}"]
+    assert made["warnings"] == [once]
+    assert [each["warnings"] for each in made["rounds"]["callboard"]] == [
+        ["the generator was busy"],
+        ["the generator was busy"],
     ]
 
 
