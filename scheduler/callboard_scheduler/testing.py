@@ -39,6 +39,7 @@ from callboard_scheduler.names import PUBLISH, PUBLISH_QUEUE
 from callboard_scheduler.publishing import DocumentedLimits
 from callboard_scheduler.records import Attempt, Raw, Target
 from callboard_scheduler.records import Task as Record
+from callboard_scheduler.states import State
 from callboard_scheduler.stores import AttemptSaved, Loaded, StoredTask, TaskSaved
 from callboard_scheduler.stores.memory import MemoryStore
 from callboard_scheduler.submitted import Books, Task
@@ -247,6 +248,10 @@ class VirtualScheduler(Books):
         while self._assigned:
             worker_id, given = self._assigned.pop(0)
             boot = "test" if worker_id in self._handlers else worker_id
+            if self._core.tasks[given.id].state is State.STOPPING:
+                # Another function has cancelled or moved it before its turn.
+                self._happen(events.Heard(worker_id, boot, wire.Released(given.id, given.f)))
+                continue
             result = await self._run(worker_id, boot, given)
             self._happen(events.Heard(worker_id, boot, result))
             ran.append(Task(self, given.id))

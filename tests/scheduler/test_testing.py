@@ -243,3 +243,31 @@ def test_a_time_is_asserted_as_it_was_submitted(scheduler: VirtualScheduler) -> 
     at = datetime(2030, 1, 1, tzinfo=UTC)
     task = scheduler.submit("add", [1, 2], run_at=at)
     assert scheduler.assert_submitted("add", run_at=at) == task
+
+
+@pytest.mark.parametrize(("what", "ends"), [("cancel", "cancelled"), ("move", "succeeded")])
+def test_a_function_stops_a_task_that_has_not_begun(what: str, ends: str) -> None:
+    first, second = Worker(id="first", slots=2), Worker(id="second")
+    ran: list[str] = []
+
+    @first.task
+    def stop() -> None:
+        if what == "cancel":
+            scheduler.cancel(other.id)
+        else:
+            scheduler.move(other, "second")
+
+    @first.task("work")
+    def work_first() -> None:
+        ran.append("first")
+
+    @second.task("work")
+    def work_second() -> None:
+        ran.append("second")
+
+    scheduler = VirtualScheduler(first, second)
+    stopping = scheduler.submit("stop")
+    other = scheduler.submit("work", target={"worker": "first"})
+    scheduler.run_due()
+    assert (stopping.state, other.state) == ("succeeded", ends)
+    assert ran == ([] if what == "cancel" else ["second"])
