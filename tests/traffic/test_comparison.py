@@ -68,6 +68,19 @@ def test_what_differs_is_told_in_whatever_order_it_is_learnt(
         assert expected in (kinds[kind], sum(kinds[kind].values()))
 
 
+def test_what_is_out_of_order_is_told_so_that_it_can_be_found() -> None:
+    comparison = Comparison()
+    orders = [event("paid", f'{{"number":{number},"text":"{"x" * 100}"}}') for number in range(3)]
+    for each in orders:
+        comparison.expect(1, each)
+    for each in (orders[2], *orders[:2]):
+        comparison.arrive(1, each)
+    (difference,) = comparison.differences()
+    assert difference.kind == "out of order"
+    assert difference.what.startswith("'paid' {\"number\":2,")
+    assert len(difference.what) == 80 and difference.what.endswith("x…")
+
+
 def longest_rising(values: list[int]) -> int:
     best: list[int] = []
     for place, value in enumerate(values):

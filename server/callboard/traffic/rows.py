@@ -1,7 +1,7 @@
 """Two rows of events, that of a recording and that of a service, matched as both grow.
 
 Equal events are matched in their order. Only what has no counterpart yet is kept whole; of all
-else a number.
+else a number, and the beginning of its text by which it can be found.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any, Final
 from callboard.traffic.outcome import ADDED, MISSING, OUT_OF_ORDER
 
 _UNMATCHED: Final = -1
-#: Characters of an event's data that are shown.
+#: Characters of an event's data that are shown, and of an event's text where many are kept.
 _SHOWN: Final = 200
+_SHOWN_IN_ORDER: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ class Rows:
     """What one client hears on one channel; places are counted from 0 in either row."""
 
     def __init__(self) -> None:
-        #: By place in the recording: the event's name, and its place in what has arrived.
-        self._names: list[str] = []
+        #: By place in the recording: the event in short, and its place in what has arrived.
+        self._texts: list[str] = []
         self._places: array[int] = array("q")
         self._arrived = 0
         self._awaited: defaultdict[Said, deque[Expectation]] = defaultdict(deque)
@@ -58,8 +59,8 @@ class Rows:
 
     def expect(self, event: Said) -> tuple[Expectation, int | None]:
         """Add to the recording's row; return it, and the place of what has met it already."""
-        expectation = Expectation(event, len(self._names))
-        self._names.append(event.event)
+        expectation = Expectation(event, len(self._texts))
+        self._texts.append(_short(str(event)))
         early = self._early.get(event)
         if not early:
             self._places.append(_UNMATCHED)
@@ -99,7 +100,7 @@ class Rows:
         for place in sorted(added):
             yield ADDED, str(added[place])
         for place in _out_of_order(self._places):
-            yield OUT_OF_ORDER, repr(self._names[place])
+            yield OUT_OF_ORDER, self._texts[place]
 
 
 def _take(queues: dict[Said, deque[Any]], event: Said, queue: deque[Any]) -> Any:
@@ -107,6 +108,10 @@ def _take(queues: dict[Said, deque[Any]], event: Said, queue: deque[Any]) -> Any
     if not queue:
         del queues[event]
     return first
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_IN_ORDER else f"{text[: _SHOWN_IN_ORDER - 1]}…"
 
 
 def _place(expectation: Expectation) -> int:
