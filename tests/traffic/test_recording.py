@@ -10,6 +10,8 @@ import pytest
 from callboard.traffic.errors import BadRecording
 from callboard.traffic.recording import (
     FORMAT,
+    MAX_BYTES,
+    MAX_MS,
     Answer,
     ClientFrame,
     Connect,
@@ -35,6 +37,7 @@ RECORDS: list[Record] = [
     Refused(ms=6, key="k", status=404),
     Disconnect(ms=7, connection=1, by="client", code=1000, reason="bye"),
 ]
+REQUEST = {"what": "request", "ms": 1, "request": 1, "method": "POST", "path": "/events"}
 WHOLE = HEADER + b"".join(line(record) for record in RECORDS)
 
 
@@ -96,6 +99,40 @@ def test_a_frame_that_is_no_event_is_refused(tmp_path: Path, frame: dict[str, in
         recording = Recording(written(tmp_path, HEADER + orjson.dumps(record) + b"\n"))
         with pytest.raises(BadRecording, match=r"Line 2 of .* expected an event in the frame"):
             list(recording)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"what": "disconnect", "ms": -1, "connection": 1, "by": "client", "code": 1000},
+        {"what": "answer", "ms": 1e300, "request": 1},
+        {"what": "held", "ms": 1, "for_ms": 1e300},
+        {"what": "client", "ms": 1, "connection": 1, "unread_bytes": MAX_BYTES + 1},
+        {"what": "client", "ms": 1, "connection": 1, "unread_bytes": -1},
+        {"what": "server", "ms": 1, "connection": 1, "frame": {"event": "e", "data_bytes": -1}},
+        {"what": "client", "ms": 1, "connection": 1, "frame": {"event": "e", "data_bytes": 10**15}},
+        {**REQUEST, "body_bytes": MAX_BYTES + 1},
+        {**REQUEST, "body": {"name": "e", "data_bytes": "7"}},
+        {**REQUEST, "body": {"batch": [{"name": "e", "data_bytes": MAX_BYTES + 1}]}},
+    ],
+)
+def test_times_and_lengths_that_cannot_be_are_refused_by_the_line(
+    tmp_path: Path, record: dict[str, object]
+) -> None:
+    recording = Recording(written(tmp_path, WHOLE + orjson.dumps(record) + b"\n"))
+    with pytest.raises(
+        BadRecording, match=rf"Line {len(RECORDS) + 2} of .* is no record: Expected"
+    ):
+        list(recording)
+
+
+def test_the_longest_that_can_be_are_read(tmp_path: Path) -> None:
+    longest = [
+        ClientFrame(ms=MAX_MS, connection=1, unread_bytes=MAX_BYTES),
+        ServerFrame(ms=MAX_MS, connection=1, frame={"event": "e", "data_bytes": MAX_BYTES}),
+    ]
+    content = HEADER + b"".join(map(line, longest))
+    assert list(Recording(written(tmp_path, content))) == longest
 
 
 def test_a_later_format_is_refused_with_what_to_do(tmp_path: Path) -> None:

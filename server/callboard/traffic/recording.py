@@ -38,6 +38,14 @@ Method = Annotated[str, Meta(pattern=r"\A[\w!#$%&'*+.^`|~-]+\Z")]
 ApiPath = Annotated[str, Meta(pattern=r"\A(/|\Z)")]
 
 
+#: A year and a day, and four times what passes at once, since numbers may be written longer than
+#: they came. Whoever plays a recording waits so long, and sends so much.
+MAX_MS: Final = 366 * 24 * 3600 * 1000
+MAX_BYTES: Final = 64 * 1024 * 1024
+Milliseconds = Annotated[float, Meta(ge=0, le=MAX_MS)]
+Length = Annotated[int, Meta(ge=0, le=MAX_BYTES)]
+
+
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first line."""
 
@@ -51,7 +59,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="what"):
     """Any other line."""
 
-    ms: float
+    ms: Milliseconds
 
 
 class Connect(Record, frozen=True, kw_only=True, tag="connect"):
@@ -75,7 +83,7 @@ class Frame(Record, frozen=True, kw_only=True):
 
     connection: int
     frame: dict[str, Any] | None = None
-    unread_bytes: int | None = None
+    unread_bytes: Length | None = None
     binary: bool = False
 
     def __post_init__(self) -> None:
@@ -115,7 +123,7 @@ class Request(Record, frozen=True, kw_only=True, tag="request"):
     parameters: dict[str, str] = {}
     body: dict[str, Any] | None = None
     text: str | None = None
-    body_bytes: int | None = None
+    body_bytes: Length | None = None
 
 
 class Answer(Record, frozen=True, kw_only=True, tag="answer"):
@@ -128,7 +136,7 @@ class Answer(Record, frozen=True, kw_only=True, tag="answer"):
 class Held(Record, frozen=True, kw_only=True, tag="held"):
     """All traffic has waited this long, because the disk took the recording too slowly."""
 
-    for_ms: float
+    for_ms: Milliseconds
 
 
 AnyRecord = Connect | Refused | ClientFrame | ServerFrame | Disconnect | Request | Answer | Held
@@ -167,7 +175,7 @@ class Recording:
             file.readline()
             for number, text in enumerate(file, 2):
                 try:
-                    yield _record.decode(text)
+                    yield _checked(_record.decode(text))
                 except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                     if text.endswith(b"\n"):
                         raise BadRecording(
@@ -175,6 +183,22 @@ class Recording:
                             "line of a recording may be broken; take this one out to go on."
                         ) from None
                     self.torn = True
+
+
+def _checked(record: AnyRecord) -> AnyRecord:
+    """Return a record, and look at lengths within what passed.
+
+    Raises:
+        msgspec.ValidationError: no data is so long.
+    """
+    match record:
+        case Frame(frame=dict() as passed) | Request(body=dict() as passed):
+            batch = passed.get("batch")
+            for each in (passed, *(batch if isinstance(batch, list) else ())):
+                length = each.get("data_bytes", 0) if isinstance(each, dict) else 0
+                if not isinstance(length, int) or not 0 <= length <= MAX_BYTES:
+                    raise msgspec.ValidationError(f"Expected `data_bytes` from 0 to {MAX_BYTES}")
+    return record
 
 
 def _read_header(path: Path, first: bytes) -> Header:
