@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from callboard.cli import main
 from callboard.traffic.recording import Recording
 from callboard_server.background import BackgroundServer
+from callboard_server.settings import Settings
 from interop.conftest import server_sdk
 from interop.inbox import eventually
 from traffic.conftest import APP, OTHER, Record, client, url
@@ -99,6 +100,22 @@ class TestRecord:
         recording = Recording(path)
         assert len(list(recording)) == 13
         assert not recording.torn
+
+    def test_it_says_at_the_start_that_the_service_is_not_there_and_goes_on(
+        self, path: Path, recorders: list[Recorder], unused_tcp_port: int
+    ) -> None:
+        recorder = Recorder(unused_tcp_port, "--out", path)
+        recorders.append(recorder)
+        assert recorder.process.stderr is not None
+        assert recorder.process.stderr.readline() == (
+            f"Warning: cannot reach http://127.0.0.1:{unused_tcp_port}: Connection refused. "
+            "Until it is there, all are answered 502.\n"
+        )
+        with BackgroundServer(Settings(port=unused_tcp_port, apps=(APP,))):
+            some_traffic(recorder.port)
+        status, errors = recorder.end(signal.SIGINT)
+        assert status == 0
+        assert errors.endswith(f"1 connection, 6 frames and 1 API request are in {path}.\n")
 
     @pytest.mark.parametrize("there", [True, False])
     def test_one_that_cannot_listen_leaves_the_file_alone(
@@ -246,6 +263,16 @@ class TestReplay:
         result = run("replay", recording, *arguments)
         assert result.exit_code == status
         assert said in " ".join(result.stderr.split())
+        assert "s3cret" not in result.stderr
+
+    def test_a_wrong_secret_is_one_line_and_1(
+        self, recording: Path, fresh_server: BackgroundServer
+    ) -> None:
+        where = url(fresh_server.port).replace(OTHER.secret, "s3cret")
+        result = run("replay", recording, "--url", where, "--check")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "see that the secret in --url is the server's" in result.stderr
+        assert result.stderr.count("\n") == 1
         assert "s3cret" not in result.stderr
 
     def test_a_file_that_is_no_recording_is_refused(self, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 from pusher.errors import PusherBadAuth, PusherBadStatus
 
 from callboard.traffic import replay, replay_async
@@ -21,6 +22,7 @@ from interop.pysher_client import MEMBER_ADDED, MEMBER_REMOVED, SUBSCRIBED, Pysh
 from support.backend import Backend
 from support.recording_proxy import RecordingProxy
 from traffic.conftest import APP, OTHER, Record, client, url
+from traffic.scripted_service import serving as scripted
 
 
 def serving(**changes: Any) -> BackgroundServer:
@@ -394,8 +396,47 @@ class TestRefusals:
         self, two_apps: Path, unused_tcp_port: int
     ) -> None:
         for only in ("client", "api"):
-            with pytest.raises(CannotReplay, match=r"Cannot reach http://127\.0\.0\.1:\d+: "):
+            with pytest.raises(CannotReplay) as caught:
                 replay(two_apps, url(unused_tcp_port), key=APP.key, only=only)
+            assert str(caught.value) == (
+                f"Cannot reach http://127.0.0.1:{unused_tcp_port}: Connection refused. "
+                "Is it running, and --url right?"
+            )
+
+    @pytest.mark.parametrize(
+        ("wrong", "said"),
+        [
+            (
+                {"id": "203"},
+                "see that the app's id in --url .* 404: Unknown app_id: '203'",
+            ),
+            ({"key": "k"}, "with key k: see that the key in --url .* 401: Unknown auth_key"),
+            ({"secret": "s3cret"}, "see that the secret in --url .* 401: Invalid signature"),
+        ],
+    )
+    def test_a_wrong_key_secret_or_id_is_told_before_anything_is_played(
+        self,
+        two_apps: Path,
+        fresh_server: BackgroundServer,
+        wrong: dict[str, str],
+        said: str,
+    ) -> None:
+        app = msgspec.structs.replace(OTHER, **wrong)
+        for only in (None, "client", "api"):
+            with pytest.raises(CannotReplay, match=said) as caught:
+                replay(two_apps, url(fresh_server.port, app), key=APP.key, only=only)
+            assert "s3cret" not in str(caught.value)
+
+    async def test_of_a_service_that_says_no_more_key_and_secret_are_suspect(
+        self, two_apps: Path
+    ) -> None:
+        async def script(request: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(status=401)
+
+        async with scripted(script) as service:
+            where = service.replace("http://", "http://k:s@") + "/apps/1"
+            with pytest.raises(CannotReplay, match="see that the key, or the secret, in --url"):
+                await replay_async(two_apps, where, key=APP.key)
 
     @pytest.mark.parametrize(
         "host", ["example.com", "192.0.2.1", "[2001:db8::1]", "127.0.0.1.example.com", "0.0.0.0"]

@@ -132,7 +132,9 @@ async def _record(
     try:
         async with Proxy(base, recorder, sockets) as proxy:
             _announce(base, proxy.address, out)
+            looking = asyncio.create_task(_warn_if_absent(base))
             await ending.asked.wait()
+            looking.cancel()
     finally:
         await recorder.close()
     if recorder.failure.done():
@@ -146,6 +148,17 @@ def _announce(base: str, address: tuple[str, int], out: Path) -> None:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     click.echo(f"Recording {base} into {out}.", err=out == _STDOUT)
     click.echo(f"Clients and backends go to http://{where} in its place.", err=out == _STDOUT)
+
+
+async def _warn_if_absent(base: str) -> None:
+    from callboard.traffic.reaching import why_absent
+
+    why = await why_absent(base)
+    if why is not None:
+        click.echo(
+            f"Warning: cannot reach {base}: {why}. Until it is there, all are answered 502.",
+            err=True,
+        )
 
 
 def _summary(recorder: Recorder, out: Path) -> str:

@@ -9,7 +9,8 @@ Playing again: :mod:`survey` reads the file once to know what is in it. :mod:`re
 second time and does what clients and backends did, by :mod:`replayed_connection` and
 :mod:`replayed_requests`, signed anew by :mod:`renewal`. :mod:`comparison` holds what the service
 says against what it said then, in :mod:`rows`, and :mod:`outcome` is what came of it.
-:mod:`loopback` keeps a replay on this machine.
+:mod:`loopback` keeps a replay on this machine, :mod:`credentials` asks whether the service takes
+its key and secret. :mod:`reaching` says why a service is not there.
 
 From Python: ``replay(path, url)``. Errors are in :mod:`errors`. Nothing is imported before it is
 used.

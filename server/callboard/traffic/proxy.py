@@ -40,6 +40,7 @@ from callboard.traffic.http_relay import (
     read_body,
     target,
 )
+from callboard.traffic.reaching import CONNECT_SECONDS, reason
 from callboard.traffic.recorder import Recorder
 from callboard.traffic.recording import NO_CLOSE_FRAME
 from callboard.traffic.websocket_relay import Client, Service, WebSocketRelay
@@ -50,7 +51,6 @@ logger = logging.getLogger(__name__)
 #: A longer message than any service takes, and the most that one connection keeps in memory.
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _MAX_HEAD_BYTES: Final = 64 * 1024
-_CONNECT_SECONDS: Final = 10.0
 
 _APP: Final = re.compile(r".*?/apps/([^/]+)(/.*)?")
 _SOCKET: Final = re.compile(r".*/app/([^/]+)/?")
@@ -129,9 +129,9 @@ class Proxy:
         except web.HTTPRequestEntityTooLarge as error:
             return web.Response(status=error.status, text=error.text)
         except (aiohttp.ClientError, TimeoutError) as error:
-            reason = str(error) or f"no connection within {_CONNECT_SECONDS:g} s"
-            logger.warning("cannot reach %s: %s", self._base, reason)
-            return web.Response(status=502, text=f"Cannot reach {self._base}: {reason}\n")
+            why = reason(error)
+            logger.warning("cannot reach %s: %s", self._base, why)
+            return web.Response(status=502, text=f"Cannot reach {self._base}: {why}\n")
 
     # Requests
 
@@ -256,7 +256,7 @@ class Proxy:
             connector=aiohttp.TCPConnector(limit=0, force_close=True),
             # Cookies are between one client and the service.
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             auto_decompress=False,
             skip_auto_headers=AUTOMATIC_HEADERS,
         )

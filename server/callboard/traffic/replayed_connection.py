@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from callboard.traffic.errors import CannotReplay
+from callboard.traffic.reaching import reason
 from callboard.traffic.recording import NO_CLOSE_FRAME
 from callboard_client.events import PING, PONG, BadFrame, decode, established
 from callboard_client.signed_request import Credentials, quote_segment
@@ -114,7 +115,7 @@ class ReplayedConnection:
         except aiohttp.WSServerHandshakeError as error:
             code = error.status
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise cannot_reach(self._base, str(error) or "no connection in time") from None
+            raise cannot_reach(self._base, error) from None
         finally:
             self.ended = code
             self._news.set()
@@ -142,9 +143,9 @@ class ReplayedConnection:
             self._heard(text)
 
 
-def cannot_reach(base: str, reason: str) -> CannotReplay:
+def cannot_reach(base: str, error: Exception) -> CannotReplay:
     """Return the error that says so."""
-    return CannotReplay(f"Cannot reach {base}: {reason}. Is it running, and --url right?")
+    return CannotReplay(f"Cannot reach {base}: {reason(error)}. Is it running, and --url right?")
 
 
 def _event(text: bytes) -> str:

@@ -92,6 +92,6 @@ class ReplayedRequests:
                 await answer.read()
                 return answer.status
         except aiohttp.ClientConnectorError as error:
-            raise cannot_reach(self._credentials.base, str(error)) from None
+            raise cannot_reach(self._credentials.base, error) from None
         except (aiohttp.ClientError, TimeoutError):
             return None

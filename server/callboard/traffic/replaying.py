@@ -26,8 +26,10 @@ import orjson
 
 from callboard.traffic import renewal
 from callboard.traffic.comparison import Comparison
+from callboard.traffic.credentials import check
 from callboard.traffic.loopback import refuse_elsewhere
 from callboard.traffic.outcome import CLOSED, Difference, Outcome
+from callboard.traffic.reaching import CONNECT_SECONDS
 from callboard.traffic.recording import (
     Answer,
     AnyRecord,
@@ -80,7 +82,8 @@ def replay(
 
     Raises:
         BadRecording: the file cannot be read.
-        CannotReplay: the service cannot be reached or is elsewhere, or the app is not clear.
+        CannotReplay: the service cannot be reached, is elsewhere, or does not take what is signed
+            with this key and secret, or the app is not clear.
         ValueError: ``url`` or ``speed`` is none.
     """
     work = replay_async(
@@ -117,8 +120,11 @@ async def replay_async(
     found = survey(recording)
     chosen = choose_app(found, key)
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=_REQUEST_SECONDS)
+    timeout = aiohttp.ClientTimeout(
+        total=None, sock_connect=CONNECT_SECONDS, sock_read=_REQUEST_SECONDS
+    )
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        await check(session, credentials, unix_time)
         replaying = _Replaying(session, credentials, recording, found, patience_seconds)
         replaying.choose(chosen, only)
         loop = asyncio.get_running_loop()
