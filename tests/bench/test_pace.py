@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from callboard_bench.clients import pace
-from callboard_bench.clients.pace import arrived, paced
+from callboard_bench.clients.pace import Turn, arrived, counts_from, paced
 from callboard_bench.clients.part import Schedule
 from callboard_bench.clock import monotonic_ns
 
@@ -56,6 +56,28 @@ async def test_others_get_their_turn_while_a_schedule_is_behind() -> None:
         pass
     task.cancel()
     assert turns >= 1000 // 32
+
+
+def test_only_what_a_timer_may_be_late_is_not_counted_as_latency() -> None:
+    assert counts_from(10 * MS, 11 * MS) == 11 * MS
+    assert counts_from(10 * MS, 13 * MS) == 10 * MS
+    assert counts_from(10 * MS, 11 * MS, held_up=True) == 10 * MS
+
+
+def test_those_who_share_a_load_take_turns_whenever_each_begins() -> None:
+    # Three of 100 a second each: every 10 ms, a third of that apart.
+    begun = (1_234 * MS + 567, 1_239 * MS, 1_251 * MS + 89)
+    firsts = [Turn(place, 3).first_ns(now, 100) for place, now in enumerate(begun)]
+
+    assert [first % (10 * MS) for first in firsts] == pytest.approx(
+        [0, 3.33 * MS, 6.67 * MS], rel=0.01, abs=2
+    )
+    assert all(0 <= first - now < 10 * MS for first, now in zip(firsts, begun, strict=True))
+
+
+def test_one_alone_or_without_a_schedule_begins_at_once() -> None:
+    assert Turn().first_ns(567, 100) == 567
+    assert Turn(1, 2).first_ns(567, math.inf) == 567
 
 
 @pytest.fixture

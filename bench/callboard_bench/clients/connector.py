@@ -11,14 +11,20 @@ import asyncio
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
 from callboard_bench.clients.link import Links, Wire
-from callboard_bench.clients.publisher import TIMER_NS
+from callboard_bench.clients.pace import Turn, paced
+from callboard_bench.clients.part import Schedule
 from callboard_bench.clients.session import AT_ONCE, Session, keep_alive, links
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import CONNECTED, FAILED, Desk, GeneratorFailed
 from callboard_bench.recording import Recorded, Recording
+
+
+_ALONE: Final = Turn()
 
 
 @dataclass(slots=True)
@@ -67,32 +73,34 @@ class Crowd:
         """Who has got in; grows with :meth:`come`."""
         return self._clients
 
-    async def come(self, channels: Sequence[str], rate: float) -> Arrivals:
+    async def come(self, channels: Sequence[str], rate: float, turn: Turn = _ALONE) -> Arrivals:
         """Connect a client for each channel, which subscribes to it; to none if it is empty.
 
         Raises:
             OSError, Unexpected: one of them was refused.
         """
-        first_ns = monotonic_ns()
+        first_ns = turn.first_ns(monotonic_ns(), rate)
         recording = Recording(first_ns, sys.maxsize)
         gate = asyncio.Semaphore(AT_ONCE)
-        async with asyncio.TaskGroup() as tasks:
-            for number, channel in enumerate(channels):
+        schedule = Schedule(first_ns, first_ns, sys.maxsize)
+        async with asyncio.TaskGroup() as tasks, aclosing(paced(schedule, rate)) as moments:
+            for channel in channels:
                 if math.isinf(rate):
                     await gate.acquire()
                     due_ns = monotonic_ns()
                 else:
-                    due_ns = await _due(first_ns + int(number * 1e9 / rate))
-                task = tasks.create_task(self._one(channel, due_ns, recording))
+                    due_ns = await anext(moments)
+                task = tasks.create_task(self._one(channel, due_ns, first_ns, recording))
                 task.add_done_callback(lambda _: gate.release())
         return Arrivals(recording.result(), first_ns, monotonic_ns() if channels else 0)
 
-    async def _one(self, channel: str, due_ns: int, recording: Recording) -> None:
+    async def _one(self, channel: str, due_ns: int, first_ns: int, recording: Recording) -> None:
         client = Client(self)
         await client.open(self._links)
         if channel:
             await client.subscribe(channel)
-        slot = recording.slot(due_ns)
+        # The loop's timers may also be a moment early: the first counts, too.
+        slot = recording.slot(max(due_ns, first_ns))
         if slot is not None:
             slot((monotonic_ns() - due_ns) // 1000)
         self._clients.append(client)
@@ -111,16 +119,6 @@ class Crowd:
         self._counters[CONNECTED] = 0
 
 
-async def _due(due_ns: int) -> int:
-    """Wait for a moment; return it, or the time if only the timer was a little late."""
-    now = monotonic_ns()
-    if now >= due_ns:
-        return due_ns
-    await asyncio.sleep((due_ns - now) / 1e9)
-    now = monotonic_ns()
-    return now if now - due_ns < TIMER_NS else due_ns
-
-
 @dataclass(frozen=True, slots=True)
 class Come:
     """Connect a client for each channel, an empty one for none; answers :class:`Arrivals`.
@@ -131,6 +129,7 @@ class Come:
     wire: Wire
     channels: Sequence[str]
     rate: float
+    turn: Turn
 
     async def answer(self, desk: Desk) -> Arrivals:
         try:
@@ -139,7 +138,7 @@ class Come:
             crowd = Crowd(self.wire, desk.counters)
             desk.keep(crowd)
             desk.start(keep_alive(crowd.clients))
-        return await crowd.come(self.channels, self.rate)
+        return await crowd.come(self.channels, self.rate, self.turn)
 
 
 @dataclass(frozen=True, slots=True)

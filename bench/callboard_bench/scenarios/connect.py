@@ -19,6 +19,7 @@ import click
 
 from callboard_bench.clients.connector import Arrivals, Come, Leave, Lost
 from callboard_bench.clients.link import HTTP_PATH, TRANSPORTS, Wire
+from callboard_bench.clients.pace import Turn
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import (
     Generator,
@@ -179,10 +180,11 @@ class _Connecting:
 
     async def _come(self, channels: Sequence[str], rate: float) -> Arrivals:
         questions, before = [], 0
-        for size in divided(len(channels), len(self._processes)):
+        of = len(self._processes)
+        for place, size in enumerate(divided(len(channels), of)):
             wire = Wire.to(self._target, self._load.transport, self._load.http_path, before)
             share = channels[before : before + size]
-            questions.append(Come(wire, share, rate / len(self._processes)))
+            questions.append(Come(wire, share, rate / of, Turn(place, of)))
             before += size
         arrivals = Arrivals(Recorded(), 0, 0)
         asking = asyncio.ensure_future(ask_all(self._processes, questions, self._longest(rate)))
