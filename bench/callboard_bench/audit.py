@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections import Counter
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from callboard_bench.rounds import Audited
@@ -82,8 +83,8 @@ class Tally:
     reordered: int = 0
     #: Messages of a channel that the connection was not subscribed to.
     misrouted: int = 0
-    #: Connections that ended early.
-    closed: int = 0
+    #: Connections that ended early, by why.
+    closed: Counter[str] = field(default_factory=Counter)
 
     def add(self, audit: Audit, published: int) -> None:
         """Add one audit, of ``published`` messages."""
@@ -104,12 +105,16 @@ class Tally:
 
     def faults(self) -> str | None:
         """Return what went wrong besides, in words; None if nothing did."""
-        parts = [
-            f"{count} {word}"
-            for count, word in (
-                (self.misrouted, "messages of a channel that was not subscribed to"),
-                (self.closed, "connections closed by the server"),
-            )
-            if count
-        ]
+        parts = []
+        if self.misrouted:
+            parts.append(f"{self.misrouted:,} messages of a channel that was not subscribed to")
+        if self.closed:
+            parts.append(f"{self.closed.total():,} connections ended early: {most_of(self.closed)}")
         return ", ".join(parts) or None
+
+
+def most_of(counted: Counter[str]) -> str:
+    """Return the text that is counted most often, and how many times there was another one."""
+    (words, count), *_ = counted.most_common(1)
+    others = counted.total() - count
+    return f"{words}, and {others:,} times something else" if others else words

@@ -57,7 +57,14 @@ def scenario_command(scenario: Scenario[Any], summary: str) -> click.Command:
         sections=[
             ("Load", scenario.options),
             ("Servers", target_options()),
-            ("Run", run_options(p99=bool(scenario.p99), audited=scenario.audited)),
+            (
+                "Run",
+                run_options(
+                    p99=bool(scenario.p99),
+                    audited=scenario.audited,
+                    requests=scenario.requests,
+                ),
+            ),
         ],
     )
 

@@ -18,9 +18,14 @@ from callboard_bench.scenario import Flag
 from callboard_bench.targets.loopback import OWNED
 from callboard_bench.targets.selection import Choice
 from callboard_bench.targets.urls import FORM
-from callboard_bench.thresholds import MAX_LOSS, MAX_P99, Limits
+from callboard_bench.thresholds import MAX_ERRORS, MAX_LOSS, MAX_P99, Limits
 
 _PORT: Final = click.IntRange(1, 65535)
+_LIMITED: Final = {
+    MAX_P99: "latency",
+    MAX_LOSS: "audit of deliveries",
+    MAX_ERRORS: "count of refused requests",
+}
 
 
 def target_options() -> list[click.Option]:
@@ -54,11 +59,13 @@ def target_options() -> list[click.Option]:
     ]
 
 
-def run_options(rounds: int = 3, *, p99: bool = False, audited: bool = False) -> list[click.Option]:
+def run_options(
+    rounds: int = 3, *, p99: bool = False, audited: bool = False, requests: bool = False
+) -> list[click.Option]:
     """Return the flags of :class:`Output`, and ``--rounds``.
 
     Args:
-        p99, audited: whether there is what the two limits are about.
+        p99, audited, requests: whether there is what the limits are about.
     """
     return [
         Flag(
@@ -80,6 +87,12 @@ def run_options(rounds: int = 3, *, p99: bool = False, audited: bool = False) ->
         Flag(["--quiet"], is_flag=True, help="Show nothing while it runs."),
         _limit(MAX_P99, "MS", "Exit with 1 if the 99th percentile is above this.", known=p99),
         _limit(MAX_LOSS, "PERCENT", "Allow so much loss; exit with 1 beyond it.", known=audited),
+        _limit(
+            MAX_ERRORS,
+            "PERCENT",
+            "Allow so many refused requests; exit with 1 beyond it.",
+            known=requests,
+        ),
     ]
 
 
@@ -98,15 +111,15 @@ def _limit(flag: str, metavar: str, meaning: str, *, known: bool) -> click.Optio
         context: click.Context, parameter: click.Parameter, given: float | None
     ) -> float | None:
         if given is not None and not known:
-            what = "latency" if flag == MAX_P99 else "audit of deliveries"
             raise click.UsageError(
-                f"{context.info_name} has no {what} for {flag} to limit: leave it out", context
+                f"{context.info_name} has no {_LIMITED[flag]} for {flag} to limit: leave it out",
+                context,
             )
         return given
 
     return Flag(
         [flag],
-        type=click.FloatRange(min=0),
+        type=click.FloatRange(min=0, max=100 if metavar == "PERCENT" else None),
         metavar=metavar,
         help=meaning,
         callback=check,
@@ -125,7 +138,7 @@ def output(given: Mapping[str, Any], *, p99: str, command: str) -> Output:
         json=given["json"],
         html=given["html"],
         quiet=given["quiet"],
-        limits=Limits(given["max_p99"], given["max_loss"]),
+        limits=Limits(given["max_p99"], given["max_loss"], given["max_errors"]),
         p99=p99,
         command=command,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
@@ -57,6 +57,34 @@ class Audited:
 
 
 @dataclass(frozen=True, slots=True)
+class Requests:
+    """What became of the requests that a round has made, warm-up included."""
+
+    asked: int = 0
+    refused: int = 0
+    #: What the first of the refused was answered with.
+    first: str = ""
+
+    def __add__(self, other: Requests) -> Requests:
+        first = self.first or other.first
+        return Requests(self.asked + other.asked, self.refused + other.refused, first)
+
+    @property
+    def refused_percent(self) -> float:
+        """The share that was refused, 0 where nothing was asked."""
+        return 100 * self.refused / self.asked if self.asked else 0.0
+
+    def fault(self, allowed_percent: float = 0.0) -> str | None:
+        """Return in words how many were refused; None if no more than the share allowed."""
+        if self.refused_percent <= allowed_percent:
+            return None
+        return (
+            f"{self.refused:,} of {self.asked:,} requests refused ({self.refused_percent:.3g} %), "
+            f"the first with {self.first}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """Series over the counted window, one value a step from its beginning; NaN where none was.
 
@@ -72,22 +100,38 @@ class Timeline:
 class Round:
     """What one contender did in one round.
 
-    ``fault`` is what it did wrong besides the deliveries that ``audit`` counts, None if nothing:
-    the report puts both into words, and a limit of loss concerns the audit alone.
+    ``fault`` is what it did wrong besides the deliveries that ``audit`` counts and the refusals
+    among ``requests``, None if nothing: the report puts all into words, and a limit of loss or of
+    errors concerns those two alone.
     """
 
     values: dict[str, float]
     fault: str | None = None
     warnings: list[str] = field(default_factory=list)
     audit: Audited | None = None
+    requests: Requests | None = None
     #: Distributions in microseconds, by what was timed.
     curves: dict[str, Latencies] = field(default_factory=dict)
     timeline: Timeline | None = None
 
-    def fault_beyond(self, allowed_percent: float = 0.0) -> str | None:
-        """Return all that went wrong, leaving out that share of lost deliveries."""
+    def fault_beyond(
+        self, allowed_percent: float = 0.0, allowed_errors_percent: float = 0.0
+    ) -> str | None:
+        """Return all that went wrong, leaving out those shares of lost deliveries and refusals."""
         audited = self.audit.fault(allowed_percent) if self.audit is not None else None
-        return "; ".join(part for part in (self.fault, audited) if part) or None
+        refused = None
+        if self.requests is not None:
+            refused = self.requests.fault(allowed_errors_percent)
+        return "; ".join(part for part in (self.fault, refused, audited) if part) or None
+
+    def allowed(self, allowed_percent: float, allowed_errors_percent: float) -> str | None:
+        """Return what :meth:`fault_beyond` leaves out of these shares, None if it is nothing."""
+        parts = []
+        if self.requests is not None and not self.requests.fault(allowed_errors_percent):
+            parts.append(self.requests.fault())
+        if self.audit is not None and self.audit.lost_percent <= allowed_percent:
+            parts.append(Audited(self.audit.expected, self.audit.lost).fault())
+        return "; ".join(part for part in parts if part) or None
 
 
 @dataclass(slots=True)
@@ -107,14 +151,15 @@ class Result:
         """Whether anybody has figures in any round."""
         return any(round_.values for rounds in self.rounds.values() for round_ in rounds)
 
-    def faults(self, allowed_percent: float = 0.0) -> list[str]:
+    def faults(
+        self, allowed_percent: float = 0.0, allowed_errors_percent: float = 0.0
+    ) -> list[str]:
         """Return every fault with the contender and round it happened in."""
-        return [
-            f"{name}, round {number}: {fault}"
-            for name, rounds in self.rounds.items()
-            for number, round_ in enumerate(rounds, 1)
-            if (fault := round_.fault_beyond(allowed_percent)) is not None
-        ]
+        return self._told(lambda each: each.fault_beyond(allowed_percent, allowed_errors_percent))
+
+    def allowed(self, allowed_percent: float, allowed_errors_percent: float) -> list[str]:
+        """Return what is no fault for these shares alone, with contender and round."""
+        return self._told(lambda each: each.allowed(allowed_percent, allowed_errors_percent))
 
     def warnings(self) -> list[str]:
         """Return every warning once, with the contender and the rounds it belongs to."""
@@ -122,6 +167,14 @@ class Result:
             f"{name}, {warning}"
             for name, rounds in self.rounds.items()
             for warning in said_once([round_.warnings for round_ in rounds])
+        ]
+
+    def _told(self, said: Callable[[Round], str | None]) -> list[str]:
+        return [
+            f"{name}, round {number}: {text}"
+            for name, rounds in self.rounds.items()
+            for number, round_ in enumerate(rounds, 1)
+            if (text := said(round_)) is not None
         ]
 
     def values(self, name: str, key: str) -> list[float]:

@@ -134,12 +134,13 @@ def _told(results: Sequence[Result], output: Output) -> int:
     documents, tables = [], []
     for result in results:
         verdicts = judge(result, output.limits, output.p99)
-        faults = result.faults(output.limits.allowed_percent)
+        faults = result.faults(*output.limits.allowed)
+        allowed = result.allowed(*output.limits.allowed)
         if faults or not all(verdict.met for verdict in verdicts):
             status = FAILED
         documents.append(document(result, verdicts, faults, output.command, unix_seconds()))
         if result.measured:
-            tables.append(as_table(result, verdicts, faults))
+            tables.append(as_table(result, verdicts, faults, allowed))
         else:
             for fault in faults:
                 click.echo(f"error: {fault}", err=True)

@@ -73,6 +73,8 @@ class Scenario(Generic[LoadType]):
     p99: str = ""
     #: Whether rounds have an audit, which ``--max-loss`` needs.
     audited: bool = False
+    #: Whether rounds count refused requests, which ``--max-errors`` needs.
+    requests: bool = False
 
 
 class Flag(click.Option):

@@ -1,8 +1,8 @@
-"""Limits that make a run fail, for use in CI: ``--max-p99`` and ``--max-loss``.
+"""Limits that make a run fail, for use in CI: ``--max-p99``, ``--max-loss``, ``--max-errors``.
 
 They concern the main target, and each is judged once: the 99th percentile by its median over the
-rounds, which one disturbed round does not move; loss by all rounds together, for no round may
-hide what another lost. A figure that is missing misses its limit.
+rounds, which one disturbed round does not move; loss and refused requests by all rounds together,
+for no round may hide what another lost. A figure that is missing misses its limit.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from callboard_bench.figures import spread
-from callboard_bench.rounds import Result
+from callboard_bench.rounds import Requests, Result
 
 MAX_P99: Final = "--max-p99"
 MAX_LOSS: Final = "--max-loss"
+MAX_ERRORS: Final = "--max-errors"
+
+_UNITS: Final = {MAX_P99: "ms", MAX_LOSS: "%", MAX_ERRORS: "%"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,12 @@ class Limits:
 
     p99_ms: float | None = None
     loss_percent: float | None = None
+    errors_percent: float | None = None
 
     @property
-    def allowed_percent(self) -> float:
-        """The share of deliveries whose loss is no fault."""
-        return self.loss_percent or 0.0
+    def allowed(self) -> tuple[float, float]:
+        """The shares of deliveries lost and of requests refused that are no fault."""
+        return self.loss_percent or 0.0, self.errors_percent or 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,10 @@ class Verdict:
     target: str
     limit: float
     measured: float
+
+    @property
+    def unit(self) -> str:
+        return _UNITS[self.flag]
 
     @property
     def met(self) -> bool:
@@ -56,6 +64,9 @@ def judge(result: Result, limits: Limits, p99: str) -> Sequence[Verdict]:
     if limits.loss_percent is not None:
         lost = _lost_percent(result, main)
         verdicts.append(Verdict(MAX_LOSS, main, limits.loss_percent, lost))
+    if limits.errors_percent is not None:
+        refused = _refused_percent(result, main)
+        verdicts.append(Verdict(MAX_ERRORS, main, limits.errors_percent, refused))
     return verdicts
 
 
@@ -63,3 +74,9 @@ def _lost_percent(result: Result, name: str) -> float:
     audits = [round_.audit for round_ in result.rounds[name] if round_.audit is not None]
     expected = sum(audit.expected for audit in audits)
     return 100 * sum(audit.lost for audit in audits) / expected if expected else math.nan
+
+
+def _refused_percent(result: Result, name: str) -> float:
+    found = [round_.requests for round_ in result.rounds[name] if round_.requests is not None]
+    total = sum(found, Requests())
+    return total.refused_percent if total.asked else math.nan

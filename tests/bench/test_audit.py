@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import pytest
@@ -64,12 +65,13 @@ def test_a_tally_of_several_generators_tells_every_kind_of_fault() -> None:
     assert (tally.faults(), tally.audited().fault()) == (None, None)
 
     tally.add(audit_of([1, 0, 0]), 3)
-    other = Tally(misrouted=2, closed=1)
+    other = Tally(misrouted=2, closed=Counter({"closed with 4200": 2, "no word": 1}))
     other.add(audit_of([]), 3)
     tally.merge(other)
 
     assert (tally.expected, tally.received) == (9, 6)
     assert tally.audited().fault() == "4 of 9 lost, 1 of 9 duplicated, 1 of 9 out of order"
     assert tally.faults() == (
-        "2 messages of a channel that was not subscribed to, 1 connections closed by the server"
+        "2 messages of a channel that was not subscribed to, "
+        "3 connections ended early: closed with 4200, and 1 times something else"
     )

@@ -196,7 +196,10 @@ def test_a_mistake_of_ours_is_no_failure_of_a_server(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "status", "said"),
-    [("2.5", 0, "kept: --max-p99 2.5: two 2"), ("1.5", 1, "MISSED: --max-p99 1.5: two 2")],
+    [
+        ("2.5", 0, "kept: --max-p99 2.5 ms: two 2 ms"),
+        ("1.5", 1, "MISSED: --max-p99 1.5 ms: two 2 ms"),
+    ],
 )
 def test_a_limit_is_for_the_median_of_the_last_server(
     stage: Stage, limit: str, status: int, said: str, capsys: pytest.CaptureFixture[str]
@@ -216,18 +219,22 @@ def test_a_limit_of_a_figure_that_is_missing_is_missed(
     stage.rounds["two"] = iter([p99(math.nan)])
 
     assert bench(stage, "--max-p99", "5", "--rounds", "1") == 1
-    assert "MISSED: --max-p99 5: two no figure" in capsys.readouterr().out
+    assert "MISSED: --max-p99 5 ms: two no figure" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
         ([], 1, ["FAULT: two, round 1: 3 of 1,000 lost"]),
-        (["--max-loss", "0.5"], 0, ["kept: --max-loss 0.5: two 0.3"]),
+        (
+            ["--max-loss", "0.5"],
+            0,
+            ["kept: --max-loss 0.5 %: two 0.3 %", "allowed: two, round 1: 3 of 1,000 lost"],
+        ),
         (
             ["--max-loss", "0.1"],
             1,
-            ["MISSED: --max-loss 0.1: two 0.3", "FAULT: two, round 1: 3 of 1,000 lost"],
+            ["MISSED: --max-loss 0.1 %: two 0.3 %", "FAULT: two, round 1: 3 of 1,000 lost"],
         ),
     ],
 )

@@ -15,6 +15,7 @@ import pytest
 
 from callboard_bench.clients.connector import Crowd
 from callboard_bench.clients.link import WS, XHR_POLLING, XHR_STREAMING, Wire
+from callboard_bench.clients.refusals import PublishRefused
 from callboard_bench.errors import in_words
 from callboard_bench.generator import Counts, GeneratorFailed
 from callboard_bench.process import rss_if_alive
@@ -262,6 +263,32 @@ async def test_a_refused_request_ends_the_round_with_status_and_body(
     service.answer = refuse
     with pytest.raises(GeneratorFailed, match="answered with 401 b'Unknown auth_key': the key or"):
         await triggered(service.target)
+
+
+async def test_a_refused_request_is_a_share_of_those_made(service: FaultyService) -> None:
+    async def refuse_every_fifth(body: bytes) -> tuple[int, bytes]:
+        return (503, b"busy") if len(service.requests) % 5 == 1 else (200, b"{}")
+
+    service.answer = refuse_every_fifth
+    round_ = await triggered(service.target, rate=200, warm_up=0, seconds=0.5)
+
+    assert round_.requests is not None
+    assert 15 < round_.requests.refused_percent < 25
+    assert str(round_.fault_beyond()).endswith("the first with 503 b'busy'")
+    assert round_.fault_beyond(0, 50) is None
+    assert len(round_.curves["latency"]) == pytest.approx(80, abs=2)
+    assert not [warning for warning in round_.warnings if "never" in warning]
+
+
+async def test_few_requests_of_which_none_was_accepted_are_no_figures(
+    service: FaultyService,
+) -> None:
+    async def refuse(body: bytes) -> tuple[int, bytes]:
+        return 503, b"busy"
+
+    service.answer = refuse
+    with pytest.raises(PublishRefused, match="answered with 503 b'busy'"):
+        await triggered(service.target, rate=10, warm_up=0, seconds=0.3)
 
 
 def test_a_run_does_not_outlive_its_signatures() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from callboard_bench import rounds
 from callboard_bench.clients.link import TRANSPORTS
+from callboard_bench.clients.refusals import PublishRefused
 from callboard_bench.generator import GeneratorFailed
 from callboard_bench.rounds import Round, Unwatched
 from callboard_bench.scenarios import channels, fanout, publishing
@@ -185,7 +186,7 @@ async def test_a_server_that_cannot_keep_up_is_told_from_one_that_can(
     assert round_.audit.lost == 0
 
 
-async def test_a_refused_publish_ends_the_round_with_status_and_body(
+async def test_a_server_that_refuses_every_publish_ends_the_round_with_status_and_body(
     service: FaultyService,
 ) -> None:
     async def refuse(body: bytes) -> tuple[int, bytes]:
@@ -193,7 +194,38 @@ async def test_a_refused_publish_ends_the_round_with_status_and_body(
 
     service.answer = refuse
     with pytest.raises(GeneratorFailed, match=r"answered with 413 b'The data .*--message-bytes"):
-        await fanned_out(service.target)
+        await fanned_out(service.target, rate=math.inf)
+
+
+async def test_few_publishes_of_which_none_was_accepted_are_no_figures(
+    service: FaultyService,
+) -> None:
+    async def refuse(body: bytes) -> tuple[int, bytes]:
+        return 503, b"busy"
+
+    service.answer = refuse
+    with pytest.raises(PublishRefused, match="answered with 503 b'busy'"):
+        await fanned_out(service.target, rate=20)
+
+
+async def test_a_refused_publish_is_a_share_and_no_loss(service: FaultyService) -> None:
+    class Refusing(Deliveries):
+        async def publish(self, body: bytes) -> tuple[int, bytes]:
+            if len(self.service.requests) == 3:
+                return 500, b"oh"
+            return await super().publish(body)
+
+    service.answer = Refusing(service).publish
+    round_ = await fanned_out(service.target)
+
+    assert round_.requests is not None
+    assert round_.requests.refused == 1
+    assert round_.audit is not None
+    assert round_.audit.fault() is None
+    assert "requests refused" in str(round_.fault_beyond())
+    assert str(round_.fault_beyond()).endswith("the first with 500 b'oh'")
+    assert round_.fault_beyond(0, 50) is None
+    assert not any("in their time" in warning for warning in round_.warnings)
 
 
 async def test_of_a_server_whose_processes_are_unknown_no_cost_is_told(

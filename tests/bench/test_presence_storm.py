@@ -193,6 +193,9 @@ async def test_a_connection_that_the_server_ends_is_a_fault_and_the_storm_goes_o
     server.tamper = HangUp(server, user, REMOVED)
     found = await storm(server)
 
-    assert found.tally.faults() == "1 connections closed by the server"
+    assert found.tally.faults() == (
+        "1 connections ended early: the server closed the connection without a word"
+    )
+    assert not found.refused
     # Its end is seen by the others, as a leave.
     assert found.tally.audited().fault() is None

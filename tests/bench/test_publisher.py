@@ -12,7 +12,9 @@ import pytest
 
 from callboard_bench.api import cut_answer, post
 from callboard_bench.clients.hammer import Hammer
-from callboard_bench.clients.publisher import OpenPublisher, Publisher, PublishRefused
+from callboard_bench.clients.pace import Turn
+from callboard_bench.clients.publisher import OpenPublisher, Publisher
+from callboard_bench.clients.refusals import PublishRefused
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import Counts
 from callboard_bench.keepalive import KeepAlive
@@ -187,10 +189,54 @@ async def test_a_refused_publish_says_why(
 
     service.answer = refuse
     with pytest.raises(ExceptionGroup) as raised:
-        await (await publisher(service)).publish(rate=10, seconds=1)
+        await (await publisher(service)).publish(rate=math.inf, seconds=60)
 
     with pytest.raises(PublishRefused, match=words):
         raise raised.value.exceptions[0]
+    # What is about the credentials ends it at once, and the rest when it is no chance any more.
+    assert len(service.requests) == (1 if status == 401 else 20)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+async def test_what_is_refused_of_some_was_not_published_and_its_number_is_the_nexts(
+    service: FaultyService, batch: int
+) -> None:
+    async def refuse_every_third(body: bytes) -> tuple[int, bytes]:
+        return (503, b"busy") if len(service.requests) % 3 == 1 else (200, b"{}")
+
+    service.answer = refuse_every_third
+    sender = await publisher(service, ("a", "b"), batch=batch)
+    published = await sender.publish(rate=250, seconds=0.1, patience_seconds=60)
+
+    made = published.requests
+    assert (made.refused, made.first) == (math.ceil(made.asked / 3), "503 b'busy'")
+    assert published.refused == made.refused * batch
+    assert published.sent + published.refused == published.offered
+    assert published.sent == sum(map(sum, published.counts.values()))
+    assert len(published.answers) == made.asked - made.refused
+    accepted: dict[str, list[int]] = {"a": [], "b": []}
+    for number, body in enumerate(service.requests):
+        for event in orjson.loads(body).get("batch", [orjson.loads(body)]) if number % 3 else ():
+            stamp = read_stamp(orjson.dumps(event))
+            assert stamp is not None
+            accepted[event["channel"]].append(stamp[1])
+    assert accepted == {
+        channel: list(range(count)) for channel, (count,) in published.counts.items()
+    }
+
+
+async def test_credentials_that_were_taken_before_are_not_what_is_wrong(
+    service: FaultyService,
+) -> None:
+    async def refuse_from_the_second(body: bytes) -> tuple[int, bytes]:
+        return (403, b"over quota") if len(service.requests) > 1 else (200, b"{}")
+
+    service.answer = refuse_from_the_second
+    sender = await publisher(service)
+    published = await sender.publish(rate=400, seconds=0.1, patience_seconds=60)
+
+    assert published.requests.asked == 40
+    assert published.requests.refused == 39
 
 
 def test_requests_are_signed_as_a_server_checks_it() -> None:
@@ -222,7 +268,7 @@ async def test_requests_due_in_a_stall_count_from_when_they_were_due(
     service.answer = stall
     hammer = Hammer([request(service)], 100, cells())
     hammer.recording = Recording(0, 2**62)
-    await hammer.start(service.target.api, connections=1)
+    await hammer.start(service.target.api, connections=1, turn=Turn())
     while hammer.answered < 25:
         await asyncio.sleep(0.001)
 
@@ -244,7 +290,7 @@ async def test_a_free_connection_takes_what_is_due(service: FaultyService) -> No
 
     service.answer = hold_the_first
     hammer = Hammer([request(service)], 200, cells())
-    await hammer.start(service.target.api, connections=2)
+    await hammer.start(service.target.api, connections=2, turn=Turn())
     while hammer.answered < 5:
         await asyncio.sleep(0.001)
     held.set()
@@ -262,12 +308,34 @@ async def test_a_refused_request_is_told_with_status_and_body(
     service.answer = refuse
     counters = cells()
     hammer = Hammer([request(service)], rate, counters)
-    await hammer.start(service.target.api, connections=1)
+    await hammer.start(service.target.api, connections=1, turn=Turn())
     while not Counts(*counters).failed:
         await asyncio.sleep(0.001)
 
     with pytest.raises(Unexpected, match="answered with 429 b'slow down': lower --rate"):
         hammer.check()
+    assert len(service.requests) == 20
+
+
+@pytest.mark.parametrize("rate", [math.inf, 400.0])
+async def test_refused_requests_are_counted_and_only_accepted_ones_timed(
+    service: FaultyService, rate: float
+) -> None:
+    async def refuse_every_third(body: bytes) -> tuple[int, bytes]:
+        return (503, b"busy") if len(service.requests) % 3 == 1 else (200, b"{}")
+
+    service.answer = refuse_every_third
+    hammer = Hammer([request(service)], rate, cells())
+    hammer.recording = Recording(0, 2**62)
+    await hammer.start(service.target.api, connections=1, turn=Turn())
+    while hammer.answered < 30:
+        await asyncio.sleep(0.001)
+
+    made = hammer.refusals.requests(hammer.answered)
+    hammer.check()
+    assert (made.refused, made.first) == (math.ceil(made.asked / 3), "503 b'busy'")
+    assert hammer.refused == made.refused
+    assert len(hammer.recording.result().latencies) == hammer.answered
 
 
 async def test_a_connection_that_the_server_closes_is_told(service: FaultyService) -> None:
@@ -325,7 +393,7 @@ async def test_requests_go_on_where_the_server_closes_behind_each_answer(rate: f
         hammer = Hammer([posted], rate, counters)
         hammer.recording = Recording(0, 2**62)
         reconnecting = asyncio.ensure_future(hammer.reconnect())
-        await hammer.start(address, connections=2)
+        await hammer.start(address, connections=2, turn=Turn())
         while hammer.answered < 10:
             await asyncio.sleep(0.001)
         hammer.check()

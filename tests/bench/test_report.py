@@ -52,7 +52,7 @@ def test_a_table_holds_median_spread_and_ratio_and_what_is_wrong(result: Result)
     assert counted.split() == ["counted", "5", "5"]
     assert lines[-3:] == [
         "warning: callboard, round 1: the generator was busy",
-        "kept: --max-p99 50: callboard 12.1",
+        "kept: --max-p99 50 ms: callboard 12.1 ms",
         "FAULT: callboard, round 2: closed; 1 of 1,000 lost",
     ]
 

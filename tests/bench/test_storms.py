@@ -143,7 +143,7 @@ def test_a_setting_tells_a_closed_loop_and_another_transport(name: str) -> None:
 
 def window(server_share: float) -> Window:
     use = Use(1.0, Cpu(server_share, 0.0), server_share, 0.1, 0.1, 0.0)
-    return Window(use, Counts(0, 0, 0, 0), [], {}, "")
+    return Window(use, Counts(0, 0, 0, 0), [], {}, [])
 
 
 @pytest.mark.parametrize(

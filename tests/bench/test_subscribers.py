@@ -127,7 +127,9 @@ async def test_a_connection_that_ends_early_is_a_fault(
     service.clients[0].end()
     await group.subscribers.arrived({CHANNEL: [1]}, quiet_seconds=0.3, timeout_seconds=5)
 
-    assert group.subscribers.finish({}).faults() == "1 connections closed by the server"
+    assert group.subscribers.finish({}).faults() == (
+        "1 connections ended early: the server closed the connection without a word"
+    )
     assert Counts(*group.cells).failed == 1
 
 

@@ -92,7 +92,8 @@ class Audience:
         times = {ANSWER: Recorded(published.answers)}
         if self._spec.subscribers:
             times[LATENCY] = self._subscribers.record(Recording()).result()
-        return Findings(tally, times=times, unsent=published.offered - published.sent)
+        unsent = published.offered - published.sent - published.refused
+        return Findings(tally, times=times, unsent=unsent, requests=published.requests)
 
     def close(self) -> None:
         for task in self._tasks:

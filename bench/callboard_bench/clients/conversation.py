@@ -34,8 +34,8 @@ class Clients:
         self.counters = counters
         #: What the server refused, in words, and how often.
         self.refused: Counter[str] = Counter()
-        #: Connections that ended before they were to.
-        self.closed = 0
+        #: Connections that ended before they were to, by why.
+        self.closed: Counter[str] = Counter()
 
     async def open(self, conversations: Sequence[Conversation]) -> None:
         """Connect every one, let it begin, and keep all of them alive until :meth:`close`.
@@ -64,6 +64,11 @@ class Clients:
         """Count a refusal."""
         self.counters[FAILED] += 1
         self.refused[reason] += 1
+
+    def lose(self, reason: str) -> None:
+        """Count a connection that ended before it was to."""
+        self.counters[FAILED] += 1
+        self.closed[reason] += 1
 
     def vouch(self, socket_id: str, channel: str, channel_data: str | None) -> dict[str, str]:
         """Return what a subscription carries besides its channel, signed unless it is public."""
@@ -111,5 +116,4 @@ class Conversation(Session):
         self._clients.refuse(reason)
 
     def gone(self, reason: str) -> None:
-        self._clients.closed += 1
-        self._clients.refuse(reason)
+        self._clients.lose(reason)

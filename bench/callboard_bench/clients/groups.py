@@ -88,8 +88,8 @@ class Groups:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _TRIED_SECONDS
         while self.heard < self.spec.sockets - 1:
-            if self.clients.refused:
-                raise Unexpected(next(iter(self.clients.refused)))
+            for words in (*self.clients.refused, *self.clients.closed):
+                raise Unexpected(words)
             if loop.time() > deadline:
                 raise Unexpected(
                     f"a client event was neither relayed nor refused in {_TRIED_SECONDS:g} s"

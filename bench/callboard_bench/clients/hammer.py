@@ -7,6 +7,8 @@ Without one (closed loop) each connection sends its next request when the last w
 A server that closes the connection behind each answer, as soketi does, gets another one for each
 request: opening it is part of what the request takes where the connection is wanted already.
 
+A request that is refused is counted and timed for nobody: latencies are those of accepted ones.
+
 What was due in the window is waited for behind its end, or a stall there would be no one's. The
 load goes on meanwhile.
 """
@@ -21,11 +23,13 @@ from itertools import cycle
 from typing import Any, Final, cast
 
 from callboard_bench.api import cut_answer, ends_connection
-from callboard_bench.clients.publisher import TIMER_NS, refusal
+from callboard_bench.clients.pace import Turn, counts_from
+from callboard_bench.clients.refusals import PublishRefused, Refusals
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.errors import in_words
 from callboard_bench.generator import ANSWERED, CONNECTED, FAILED, Desk
 from callboard_bench.recording import Recorded, Recording
+from callboard_bench.rounds import Requests
 from callboard_bench.targets.target import Address
 from callboard_bench.websocket import Unexpected
 
@@ -42,6 +46,7 @@ class Hammer:
     def __init__(self, requests: Sequence[bytes], rate: float, counters: memoryview) -> None:
         self._requests = cycle(requests)
         self._counters = counters
+        self._rate = rate
         self._interval_ns = 1e9 / rate
         self._first_ns = 0
         self._sent = 0
@@ -55,14 +60,17 @@ class Hammer:
         self.scheduled = not math.isinf(rate)
         self.recording = Recording()
         self.answered = 0
+        self.refusals = Refusals()
+        #: Requests that were refused of those due in the window.
+        self.refused = 0
         self.failure = ""
         #: The last good answer that came whole in one read: an equal one needs no parsing.
         self.good = b""
         #: Whether the server closes behind its answers.
         self.ending = False
 
-    async def start(self, address: Address, connections: int) -> None:
-        """Open the connections, and begin.
+    async def start(self, address: Address, connections: int, turn: Turn) -> None:
+        """Open the connections, and begin; with a rate, when it is this one's turn.
 
         Raises:
             OSError: nobody listens there.
@@ -75,8 +83,8 @@ class Hammer:
             )
             self._connections.append(connection)
             self._counters[CONNECTED] += 1
-        self._first_ns = monotonic_ns()
         if self.scheduled:
+            self._first_ns = turn.first_ns(monotonic_ns(), self._rate)
             self._idle = list(self._connections)
             self._pump()
             return
@@ -92,6 +100,21 @@ class Hammer:
         if slot is not None:
             slot((now - sent_ns) // 1000)
         if self.ending:
+            connection.renew(now)
+        else:
+            self.free(connection, now)
+
+    def refuse(self, connection: _Connection, status: int, body: bytes, *, ending: bool) -> None:
+        """Record a refusal, and give its connection the next request.
+
+        Raises:
+            PublishRefused: the server refuses whatever comes.
+        """
+        self.refusals.refuse(status, body, self.answered)
+        now = monotonic_ns()
+        if self.recording.slot(connection.sent_ns) is not None:
+            self.refused += 1
+        if ending:
             connection.renew(now)
         else:
             self.free(connection, now)
@@ -132,7 +155,7 @@ class Hammer:
         """Raise what has gone wrong.
 
         Raises:
-            Unexpected: a request was refused, or a connection closed.
+            Unexpected: the server refuses whatever comes, or has closed a connection.
         """
         if self.failure:
             raise Unexpected(self.failure)
@@ -162,8 +185,8 @@ class Hammer:
             if not self._idle:
                 self._starved = True
                 return
-            late = self._starved or now - due > TIMER_NS
-            self._idle.pop().send(next(self._requests), due if late else now)
+            since = counts_from(due, now, held_up=self._starved)
+            self._idle.pop().send(next(self._requests), since)
             self._sent += 1
         self._starved = False
 
@@ -213,10 +236,18 @@ class _Connection(asyncio.Protocol):
         if answer is None:
             return
         status, body, rest = answer
-        if status != 200 or rest:
-            self._fail(str(refusal(status, body)))
+        if rest:
+            self._fail(f"behind an answer came {rest[:60]!r}, which nobody has asked for")
             return
-        self._hammer.ending = ends_connection(self._data)
+        ending = ends_connection(self._data)
+        if status != 200:
+            self._data = b""
+            try:
+                self._hammer.refuse(self, status, body, ending=ending)
+            except PublishRefused as error:
+                self._fail(str(error))
+            return
+        self._hammer.ending = ending
         self._hammer.good, self._data = self._data, b""
         self._hammer.answer(self, self.sent_ns)
 
@@ -242,12 +273,13 @@ class Begin:
     requests: Sequence[bytes]
     connections: int
     rate: float
+    turn: Turn
 
     async def answer(self, desk: Desk) -> None:
         hammer = Hammer(self.requests, self.rate, desk.counters)
         desk.keep(hammer)
         desk.start(hammer.reconnect())
-        await hammer.start(self.address, self.connections)
+        await hammer.start(self.address, self.connections, self.turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,15 +296,27 @@ class RecordAnswers:
 
 
 @dataclass(frozen=True, slots=True)
+class Answers:
+    """What came of the requests of one process."""
+
+    #: Latencies of those due in the window that were accepted, and how many of them were refused.
+    recorded: Recorded
+    refused: int
+    #: Of the round.
+    requests: Requests
+
+
+@dataclass(frozen=True, slots=True)
 class CollectAnswers:
-    """Wait for what was due in the window; answers :class:`~callboard_bench.recording.Recorded`."""
+    """Wait for what was due in the window; answers :class:`Answers`."""
 
     end_ns: int
     patience_seconds: float
 
-    async def answer(self, desk: Desk) -> Recorded:
+    async def answer(self, desk: Desk) -> Answers:
         hammer = desk.kept(Hammer)
         await hammer.answered_until(self.end_ns, self.patience_seconds)
         hammer.check()
         recording, hammer.recording = hammer.recording, Recording()
-        return recording.result()
+        requests = hammer.refusals.requests(hammer.answered)
+        return Answers(recording.result(), hammer.refused, requests)

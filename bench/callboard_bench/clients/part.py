@@ -18,6 +18,7 @@ from typing import Protocol
 from callboard_bench.audit import Tally
 from callboard_bench.generator import Desk
 from callboard_bench.recording import Recorded, Recording
+from callboard_bench.rounds import Requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,14 @@ class Findings:
     times: dict[str, Recorded] = field(default_factory=dict)
     #: Messages due in the window that never left, for the server took too long over others.
     unsent: int = 0
+    requests: Requests = field(default_factory=Requests)
 
     def merge(self, other: Findings) -> None:
         """Add what another generator found."""
         self.tally.merge(other.tally)
         self.refused.update(other.refused)
         self.unsent += other.unsent
+        self.requests += other.requests
         for name, recorded in other.times.items():
             self.times.setdefault(name, Recorded()).merge(recorded)
 

@@ -8,6 +8,9 @@ are still to leave when the window ends leave behind it, or a stall there would 
 
 Without a rate each lane publishes again as soon as it was answered (closed loop): then the server
 sets the pace, and a stall delays what it would have delayed unseen.
+
+A message that the server refuses was not published: its number goes to the next, and nobody has to
+hear it. One that arrives nevertheless shows as a duplicate.
 """
 
 from __future__ import annotations
@@ -17,38 +20,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Final
 
 import orjson
 
 from callboard_bench.api import App, post
+from callboard_bench.clients.pace import counts_from, until
+from callboard_bench.clients.refusals import Refusals
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.figures import Latencies
 from callboard_bench.generator import ANSWERED, Desk
 from callboard_bench.keepalive import KeepAlive
+from callboard_bench.rounds import Requests
 from callboard_bench.stamps import EVENT, stamped_data
 from callboard_bench.targets.target import Address
-from callboard_bench.websocket import Unexpected
-
-#: The publisher's own timer may be so late; what is later counts as the server's.
-TIMER_NS: Final = 2_000_000
-_ADVICE: Final = {
-    401: "the key or the secret is wrong, or the clocks differ",
-    403: "the app is disabled or over its quota",
-    404: "there is no such app",
-    413: "lower --message-bytes or --batch, or raise the server's limit",
-    429: "lower --rate, or raise the server's limit of it",
-}
-
-
-class PublishRefused(Unexpected):
-    """The server answered a publish with something else than 200."""
-
-
-def refusal(status: int, body: bytes) -> PublishRefused:
-    """Return the error for an answer that is no 200."""
-    advice = f": {_ADVICE[status]}" if status in _ADVICE else ""
-    return PublishRefused(f"a request was answered with {status} {body[:200]!r}{advice}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +41,19 @@ class Published:
 
     #: Messages of the round by channel, and by stream of the channel.
     counts: Mapping[str, Sequence[int]]
-    #: Messages of the window.
+    #: Messages of the window that the server took, and those that it refused.
     sent: int
+    refused: int
     #: Messages that the schedule of the window had; those sent where it had none.
     offered: int
-    #: Of those sent, how many left behind the end of the window.
+    #: Of those sent or refused, how many left behind the end of the window.
     late: int
     #: From the first request to the last answer, or to the end of the window if that is later.
     seconds: float
-    #: From when a request was due to its answer.
+    #: From when a request was due to its answer, of those accepted.
     answers: Latencies
+    #: Of the round so far.
+    requests: Requests
 
 
 class Publisher:
@@ -77,6 +64,9 @@ class Publisher:
         self.answers: list[int] = []
         #: Messages of the window that left behind its end.
         self.late = 0
+        #: Messages of the window that were refused.
+        self.refused = 0
+        self._refusals = Refusals()
         self._counters = counters
         self._answered = 0
         channels, lanes = order.channels, order.lanes
@@ -111,10 +101,10 @@ class Publisher:
         ``patience_seconds`` behind the end.
 
         Raises:
-            PublishRefused: naming status and body.
+            PublishRefused: the server refuses whatever comes; naming status and body.
             OSError: the server closed the connection, or nobody listens any more.
         """
-        before, self.answers, self.late = self._total, [], 0
+        before, self.answers, self.late, self.refused = self._total, [], 0, 0
         start = monotonic_ns()
         end = start + int(seconds * 1e9)
         last = end + int(patience_seconds * 1e9)
@@ -126,16 +116,36 @@ class Publisher:
                 )
                 tasks.create_task(lane.publish(due))
         sent = self._total - before
-        offered = math.ceil(seconds * 1e9 / interval) * self.order.batch if interval else sent
+        offered = sent + self.refused
+        if interval:
+            offered = math.ceil(seconds * 1e9 / interval) * self.order.batch
         counts = {channel: tuple(streams) for channel, streams in self.counts.items()}
         took = max((monotonic_ns() - start) / 1e9, seconds)
-        return Published(counts, sent, offered, self.late, took, Latencies(self.answers))
+        return Published(
+            counts,
+            sent,
+            self.refused,
+            offered,
+            self.late,
+            took,
+            Latencies(self.answers),
+            self._refusals.requests(self._answered),
+        )
 
     def answered(self, microseconds: int) -> None:
         """Record a request's answer."""
         self.answers.append(microseconds)
         self._answered += 1
         self._counters[ANSWERED] = self._answered
+
+    def refuse(self, status: int, body: bytes) -> None:
+        """Record that a request was refused.
+
+        Raises:
+            PublishRefused: the server refuses whatever comes.
+        """
+        self.refused += self.order.batch
+        self._refusals.refuse(status, body, self._answered)
 
     @property
     def _total(self) -> int:
@@ -180,39 +190,36 @@ class Lane:
                 return
             if now >= due.end_ns:
                 self._publisher.late += self._publisher.order.batch
-            if now < wanted:
-                await asyncio.sleep((wanted - now) / 1e9)
-                now = monotonic_ns()
-                # The timer's own lateness is not the server's.
-                sent = now if now - wanted < TIMER_NS else wanted
-            else:
-                sent = wanted if number else now
-            await self._one(sent)
+            held_up = number > 0 and now >= wanted
+            if not held_up:
+                await until(wanted)
+            await self._one(counts_from(wanted, monotonic_ns(), held_up=held_up))
             number += 1
 
     async def _one(self, sent_ns: int) -> None:
         if self._connection.closed:
             # Servers close what was idle between two windows.
             await self.open()
-        request = self._request(sent_ns)
-        status, body = await self._connection.request(request)
+        channels = [next(self._channels) for _ in range(self._publisher.order.batch)]
+        status, body = await self._connection.request(self._request(channels, sent_ns))
         if status != 200:
-            raise refusal(status, body)
+            for channel in channels:
+                self._publisher.counts[channel][self._stream] -= 1
+            self._publisher.refuse(status, body)
+            return
         self._publisher.answered((monotonic_ns() - sent_ns) // 1000)
 
-    def _request(self, sent_ns: int) -> bytes:
-        order = self._publisher.order
-        if order.batch == 1:
-            return self._post("events", self._event(sent_ns))
-        events = [self._event(sent_ns) for _ in range(order.batch)]
+    def _request(self, channels: Sequence[str], sent_ns: int) -> bytes:
+        events = [self._event(channel, sent_ns) for channel in channels]
+        if self._publisher.order.batch == 1:
+            return self._post("events", events[0])
         return self._post("batch_events", {"batch": events})
 
     def _post(self, call: str, body: object) -> bytes:
         order = self._publisher.order
         return post(order.app, order.address.host, order.address.port, call, orjson.dumps(body))
 
-    def _event(self, sent_ns: int) -> dict[str, str]:
-        channel = next(self._channels)
+    def _event(self, channel: str, sent_ns: int) -> dict[str, str]:
         counts = self._publisher.counts[channel]
         sequence = counts[self._stream]
         counts[self._stream] += 1

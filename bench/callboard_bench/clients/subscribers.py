@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -62,7 +63,8 @@ class Subscribers:
         self.batch = Batch((), (), 0, (), ())
         self.received = 0
         self.last_ns = 0
-        self.closed = 0
+        #: Connections that ended before they were to, by why.
+        self.closed: Counter[str] = Counter()
         #: Why a message cannot be from this run; the audit is worth nothing then.
         self.nonsense = ""
 
@@ -152,9 +154,9 @@ class Subscribers:
         if received >= self._awaited and self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(None)
 
-    def lose(self) -> None:
+    def lose(self, reason: str) -> None:
         """Count a subscriber whose connection ended before it was to."""
-        self.closed += 1
+        self.closed[reason] += 1
         self._counters[CONNECTED] -= 1
         self._counters[FAILED] += 1
 
@@ -192,7 +194,7 @@ class Subscriber(Session):
 
     def gone(self, reason: str) -> None:
         if self.counted:
-            self._group.lose()
+            self._group.lose(reason)
 
     def activity(self) -> int:
         return self.heard_count + sum(audit.received for audit in self._audits)

@@ -71,6 +71,7 @@ def _round(round_: Round) -> dict[str, Any]:
         "fault": round_.fault_beyond(),
         "warnings": round_.warnings,
         "audit": None if round_.audit is None else asdict(round_.audit),
+        "requests": None if round_.requests is None else asdict(round_.requests),
         "curves": {name: _curve(latencies) for name, latencies in round_.curves.items()},
         "timeline": None
         if round_.timeline is None

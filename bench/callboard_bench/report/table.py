@@ -11,8 +11,14 @@ from callboard_bench.rounds import Metric, Result
 from callboard_bench.thresholds import Verdict
 
 
-def as_table(result: Result, verdicts: Sequence[Verdict], faults: Sequence[str]) -> str:
-    """Return medians with lowest and highest, ratios to the first server, and what is wrong."""
+def as_table(
+    result: Result, verdicts: Sequence[Verdict], faults: Sequence[str], allowed: Sequence[str] = ()
+) -> str:
+    """Return medians with lowest and highest, ratios to the first server, and what is wrong.
+
+    Args:
+        faults, allowed: those of the result that limits do not allow, and what they do.
+    """
     names = list(result.rounds)
     reference = names[0]
     heads = ["", *names, *(f"{name} / {reference}" for name in names[1:])]
@@ -26,21 +32,28 @@ def as_table(result: Result, verdicts: Sequence[Verdict], faults: Sequence[str])
     ]
     lines.extend(f"warning: {text}" for text in result.warnings())
     lines.extend(f"{'kept' if each.met else 'MISSED'}: {in_words(each)}" for each in verdicts)
+    lines.extend(f"allowed: {text}" for text in allowed)
     lines.extend(f"FAULT: {text}" for text in faults)
     return "\n".join(lines)
 
 
 def rounds_line(result: Result) -> str:
-    """Return how many rounds there were, and whether there should have been more."""
+    """Return how many rounds there were, who failed some, and whether more should have been."""
     counts = [len(rounds) for rounds in result.rounds.values()]
     text = str(counts[0]) if len(set(counts)) == 1 else " / ".join(map(str, counts))
+    failed = {
+        name: sum(not round_.values for round_ in rounds) for name, rounds in result.rounds.items()
+    }
+    told = ", ".join(f"{count} of {name}" for name, count in failed.items() if count)
+    text += f" (without {told}, which failed)" if told else ""
     return f"{text}, PARTIAL: interrupted" if result.partial else text
 
 
 def in_words(verdict: Verdict) -> str:
-    """Return a limit and what was measured, such as ``--max-p99 50: callboard 12.1``."""
-    measured = "no figure" if math.isnan(verdict.measured) else f"{verdict.measured:,.4g}"
-    return f"{verdict.flag} {verdict.limit:g}: {verdict.target} {measured}"
+    """Return a limit and what was measured, such as ``--max-p99 50 ms: callboard 12.1 ms``."""
+    unit = verdict.unit
+    measured = "no figure" if math.isnan(verdict.measured) else f"{verdict.measured:,.4g} {unit}"
+    return f"{verdict.flag} {verdict.limit:g} {unit}: {verdict.target} {measured}"
 
 
 def _row(result: Result, metric: Metric, names: Sequence[str]) -> list[str]:

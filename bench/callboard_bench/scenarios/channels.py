@@ -91,4 +91,5 @@ SCENARIO = Scenario(
     run=run,
     p99="p99_ms",
     audited=True,
+    requests=True,
 )

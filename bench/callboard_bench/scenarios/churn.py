@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,7 @@ from callboard_bench.scenario import Scenario, count, generators, rate, window
 from callboard_bench.scenarios.delivery import http_path, over, transport
 from callboard_bench.scenarios.occupancy import publish_to, wrongly_occupied
 from callboard_bench.scenarios.parts import (
+    Advice,
     Length,
     as_round,
     loaders,
@@ -47,7 +49,10 @@ METRICS: Final = (
 _MESSAGES: Final = 3
 _ANSWER_SECONDS: Final = 90.0
 _MIB: Final = 2**20
-_ADVICE: Final = "see that the app's limits allow so many connections and channels"
+_ADVICE: Final = Advice(
+    re.compile(r"\b4004\b|limit|over (capacity|quota)", re.IGNORECASE),
+    "see that the app's limits allow so many connections and channels",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     specs = specs_of(target, load, prefix)
     async with loaders(len(specs)) as processes:
         length = Length(load.warm_up, load.seconds)
-        done = await measured(target, processes, specs, length, watch, _ADVICE)
+        done = await measured(target, processes, specs, length, watch, [_ADVICE])
         watch.phase("asking who is where")
         wrong, tally = await afterwards(target, processes, prefix)
         rss_after = _resident_mib(target.pids)

@@ -8,6 +8,7 @@ loop), which finds the most that a server relays.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,7 @@ from callboard_bench.scenario import (
 )
 from callboard_bench.scenarios.delivery import http_path, over, transport
 from callboard_bench.scenarios.parts import (
+    Advice,
     Length,
     as_round,
     loaders,
@@ -54,12 +56,13 @@ METRICS: Final = (
 #: Client events a second that the protocol allows a connection; one more is refused with 4301.
 _LIMIT: Final = 10
 
-#: What to set where the server refuses something.
-ADVICE: Final = (
+#: What to set where the server relays no client events, or not as many.
+ADVICE: Final = Advice(
+    re.compile(r"\b4301\b|client (event|messag)|rate limit", re.IGNORECASE),
     "see that the app relays client events and how many a second (Callboard: client_events and "
     "max_client_events_per_second; soketi: SOKETI_DEFAULT_APP_ENABLE_CLIENT_MESSAGES and "
     "SOKETI_DEFAULT_APP_MAX_CLIENT_EVENTS_PER_SEC; Reverb: accept_client_events_from), "
-    "or send fewer with --rate"
+    "or send fewer with --rate",
 )
 
 
@@ -117,7 +120,7 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     specs = specs_of(target, load)
     async with loaders(len(specs)) as processes:
         length = Length(load.warm_up, load.seconds)
-        done = await measured(target, processes, specs, length, watch, ADVICE)
+        done = await measured(target, processes, specs, length, watch, [ADVICE])
     recorded = done.findings[0].times.get(LATENCY, Recorded())
     received = done.counts.received
     values = {

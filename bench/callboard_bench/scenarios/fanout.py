@@ -103,4 +103,5 @@ SCENARIO = Scenario(
     floors=(Floor(("-m", "callboard_bench.floor", "broadcast")),),
     p99="p99_ms",
     audited=True,
+    requests=True,
 )

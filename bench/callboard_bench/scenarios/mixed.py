@@ -45,7 +45,7 @@ _JOIN_RATE: Final = 0.5
 _CHANGE_RATE: Final = 0.2
 _CHANNELS_FOR_EACH: Final = 2
 
-_ADVICE: Final = f"{client_events_scenario.ADVICE}; {presence_scenario.ADVICE}"
+_ADVICE: Final = (client_events_scenario.ADVICE, presence_scenario.ADVICE)
 
 
 class Kind(NamedTuple):
@@ -287,4 +287,5 @@ SCENARIO: Final = Scenario(
     run=run,
     p99="worst_p99_ms",
     audited=True,
+    requests=True,
 )

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from callboard_bench.api import get, post
-from callboard_bench.clients.publisher import refusal
+from callboard_bench.clients.refusals import refusal
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.keepalive import KeepAlive
 from callboard_bench.stamps import EVENT, stamped_data

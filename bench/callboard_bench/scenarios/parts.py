@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from callboard_bench.audit import most_of
 from callboard_bench.clients.pace import until
 from callboard_bench.clients.part import Findings, Open, Run, Schedule, Spec
 from callboard_bench.clock import monotonic_ns
@@ -61,6 +63,14 @@ class Length:
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What to set where what the server says fits: a limit is not all that it can refuse for."""
+
+    fits: re.Pattern[str]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """What a window cost, and what the parts have found, in all generators together."""
 
@@ -70,7 +80,7 @@ class Window:
     findings: Sequence[Findings]
     series: dict[str, list[float]]
     #: What to set where the server refuses something.
-    advice: str
+    advice: Sequence[Advice]
 
     def per(self, count: int, kind: str = "total") -> float:
         """Return the CPU time (total, user, system) of the server for each of so many, in µs."""
@@ -117,13 +127,13 @@ async def measured(
     specs: Sequence[Sequence[Spec]],
     length: Length,
     watch: Watch,
-    advice: str,
+    advice: Sequence[Advice],
 ) -> Window:
     """Open the parts of every generator, run them, and return what came of it.
 
     Args:
         specs: for each generator those of its parts, of the same kinds in the same order.
-        advice: what to set where the server refuses something.
+        advice: what to set where the server refuses something for a limit of it.
 
     Raises:
         GeneratorFailed: the server did not let the parts open, or a generator died.
@@ -133,7 +143,8 @@ async def measured(
         with letting_in(processes):
             await _watched(opening, lambda: watch.count(counted(processes).connected))
     except GeneratorFailed as error:
-        error.add_note(advice)
+        for note in _fitting(advice, str(error)):
+            error.add_note(note)
         raise
     meter = Meter(target.pids, [generator.pid for generator in processes])
     schedule = length.schedule()
@@ -220,6 +231,7 @@ def as_round(window: Window, values: dict[str, float], faults: Sequence[str] = (
         fault="; ".join([*faults, *_refusals(total, window.advice)]) or None,
         warnings=warnings,
         audit=total.tally.audited(),
+        requests=total.requests if total.requests.asked else None,
         curves={name: recorded.latencies for name, recorded in total.times.items()},
     )
 
@@ -239,11 +251,14 @@ def off_pace(window: Window, done: int, offered: float, advice: str) -> list[str
     return []
 
 
-def _refusals(found: Findings, advice: str) -> list[str]:
+def _refusals(found: Findings, advice: Sequence[Advice]) -> list[str]:
     faults = [found.tally.faults()] if found.tally.faults() else []
     if found.refused:
-        (words, count), *_ = found.refused.most_common(1)
-        others = found.refused.total() - count
-        more = f", and {others:,} times something else" if others else ""
-        faults.append(f"{count:,} times {words}{more}; {advice}")
-    return [fault for fault in faults if fault]
+        count = max(found.refused.values())
+        faults.append(f"{count:,} times {most_of(found.refused)}")
+    said = "\n".join([*found.refused, *found.tally.closed])
+    return [*(fault for fault in faults if fault), *_fitting(advice, said)]
+
+
+def _fitting(advice: Sequence[Advice], said: str) -> list[str]:
+    return [each.text for each in advice if each.fits.search(said)]

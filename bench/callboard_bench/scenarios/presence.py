@@ -8,6 +8,7 @@ own roster has come, and until the last of the others has heard of it.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,7 @@ from callboard_bench.rounds import SHARES, Metric, Round, Watch
 from callboard_bench.scenario import Scenario, count, generators, rate, window
 from callboard_bench.scenarios.delivery import http_path, over, transport
 from callboard_bench.scenarios.parts import (
+    Advice,
     Length,
     as_round,
     loaders,
@@ -42,10 +44,11 @@ METRICS: Final = (
     *SHARES[:2],
 )
 
-#: What to set where the server refuses something.
-ADVICE: Final = (
+#: What to set where a channel is full, or the app.
+ADVICE: Final = Advice(
+    re.compile(r"\b4004\b|limit|is full|over (capacity|quota)", re.IGNORECASE),
     "if a channel may have fewer members, ask for that with --members, or raise the limit "
-    "(Callboard: max_presence_members of the app; soketi: SOKETI_PRESENCE_MAX_MEMBERS)"
+    "(Callboard: max_presence_members of the app; soketi: SOKETI_PRESENCE_MAX_MEMBERS)",
 )
 
 
@@ -80,7 +83,7 @@ async def run(target: Target, load: Load, watch: Watch) -> Round:
     watch.phase("joining", load.open_files())
     async with loaders(len(specs)) as processes:
         length = Length(load.warm_up, load.seconds)
-        done = await measured(target, processes, specs, length, watch, ADVICE)
+        done = await measured(target, processes, specs, length, watch, [ADVICE])
     (found,) = done.findings
     joins = found.times.get(JOIN, Recorded())
     seen = found.times.get(SEEN, Recorded())

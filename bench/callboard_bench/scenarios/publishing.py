@@ -19,6 +19,7 @@ from callboard_bench.audit import Tally
 from callboard_bench.clients.link import Wire
 from callboard_bench.clients.probe import StartProbe, StopProbe
 from callboard_bench.clients.publisher import OpenPublisher, Publish, Published
+from callboard_bench.clients.refusals import some_accepted
 from callboard_bench.clients.subscribers import Await, Collect, Finish, Record, Subscribe
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.figures import Latencies
@@ -35,6 +36,7 @@ from callboard_bench.recording import STEP_SECONDS, Recorded
 from callboard_bench.rounds import (
     SHARES,
     Metric,
+    Requests,
     Round,
     Timeline,
     Watch,
@@ -122,15 +124,17 @@ async def published(target: Target, plan: Plan, watch: Watch) -> Round:
         if plan.warm_up:
             await stage.window("warming up", plan.warm_up, probed=False)
         window = await stage.window("measuring", plan.seconds, _PATIENCE_SECONDS, probed=plan.probe)
+        some_accepted(window.published.requests)
         lag = window.lag
         if not plan.probe:
             lag = (await stage.window("probing", plan.seconds / 2, probed=True)).lag
-        tally = await stage.audit()
+        tally, requests = await stage.audit(), stage.requests
     return Round(
         _values(window, lag),
         tally.faults(),
         [*doubts(window.use), *_pace(window, plan)],
         tally.audited(),
+        requests,
         {"latency": window.recorded.latencies, "loop lag": lag},
         Timeline(
             STEP_SECONDS,
@@ -211,6 +215,12 @@ class Stage:
         took = max((last_ns - start_ns) / 1e9, seconds)
         return Window(use, published, delivered, took, lag, recorded, series)
 
+    @property
+    def requests(self) -> Requests:
+        """What became of the publishes of all windows together."""
+        assert self._published is not None
+        return self._published.requests
+
     async def audit(self) -> Tally:
         """Return what went wrong in all windows together."""
         assert self._published is not None
@@ -278,7 +288,8 @@ def _values(window: Window, lag: Latencies) -> dict[str, float]:
 def _pace(window: Window, plan: Plan) -> list[str]:
     """Return why the pace was not the one that was asked for."""
     found, offered = window.published, window.published.offered
-    in_time, missing = found.sent - found.late, offered - found.sent
+    answered = found.sent + found.refused
+    in_time, missing = answered - found.late, offered - answered
     if in_time < _TAKEN_SHARE * offered:
         never = f", and {missing:,} never, which have no latency" if missing else ""
         taken = f"{in_time:,} of {offered:,} messages in their time{never}"

@@ -16,6 +16,8 @@ import orjson
 
 from callboard_bench.api import post
 from callboard_bench.clients.hammer import Begin, CollectAnswers, RecordAnswers
+from callboard_bench.clients.pace import Turn
+from callboard_bench.clients.refusals import some_accepted
 from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import Generator, ask_all, counted, divided
 from callboard_bench.process import Meter, Use
@@ -23,6 +25,7 @@ from callboard_bench.recording import STEP_SECONDS, Recorded
 from callboard_bench.rounds import (
     SHARES,
     Metric,
+    Requests,
     Round,
     Timeline,
     Watch,
@@ -117,9 +120,10 @@ async def _measured(
 ) -> Round:
     watch.phase("warming up")
     requests = [_request(target, load, number) for number in range(load.distinct)]
+    turns = [Turn(place, len(processes)) for place in range(len(processes))]
     questions = [
-        Begin(target.api, requests[index :: len(processes)], share, load.rate / len(processes))
-        for index, share in enumerate(divided(load.connections, len(processes)))
+        Begin(target.api, requests[turn.place :: turn.of], share, load.rate / turn.of, turn)
+        for turn, share in zip(turns, divided(load.connections, len(turns)), strict=True)
     ]
     await ask_all(processes, questions, _ANSWER_SECONDS)
     await _unless_failed(processes, load.warm_up, watch)
@@ -135,10 +139,13 @@ async def _measured(
     finally:
         series = sampler.stop()
     answered, use = counted(processes).answered - before, meter.end()
-    recorded = Recorded()
+    recorded, refused, requests_made = Recorded(), 0, Requests()
     collecting = [CollectAnswers(end_ns, _PATIENCE_SECONDS)] * len(processes)
     for part in await ask_all(processes, collecting, _PATIENCE_SECONDS + _ANSWER_SECONDS):
-        recorded.merge(part)
+        recorded.merge(part.recorded)
+        refused += part.refused
+        requests_made += part.requests
+    some_accepted(requests_made)
     cpu, latencies = use.server, recorded.latencies
     per_request = 1e6 / answered if answered else math.nan
     values = {
@@ -157,7 +164,8 @@ async def _measured(
     return Round(
         values,
         None if answered else "no request was answered",
-        [*doubts(use), *_pace(load, answered, use, len(latencies))],
+        [*doubts(use), *_pace(load, answered + refused, use, len(latencies) + refused)],
+        requests=requests_made,
         curves={"latency": latencies},
         timeline=Timeline(STEP_SECONDS, timeline),
     )
@@ -224,4 +232,5 @@ SCENARIO: Final = Scenario(
         Floor(("-m", "callboard_bench.asgi_floor"), "uvicorn", "uvicorn"),
     ),
     p99="p99_ms",
+    requests=True,
 )

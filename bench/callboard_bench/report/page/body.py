@@ -125,6 +125,9 @@ def _rounds_said(document: Document) -> Markup:
     else:
         each = ", ".join(f"{count} of {target}" for target, count in counts.items())
         said = f"Rounds: {each}."
+    for target, rounds in document["rounds"].items():
+        if failed := sum(not one["values"] for one in rounds):
+            said += f" {target} has no figures of {failed} of its own, which it failed."
     if document.get("partial"):
         said += " It was interrupted: only rounds that were whole are here."
     return element("p", said, class_="origin")

@@ -9,7 +9,7 @@ from callboard_bench.report.page.markup import Content, Markup, element, joined
 from callboard_bench.report.page.numbers import NOTHING, fixed, plain, short
 
 _BETTER: Final = {"lower": "lower is better", "higher": "higher is better"}
-_LIMITED_IN: Final = {"--max-p99": " ms", "--max-loss": " %"}
+_LIMITED_IN: Final = {"--max-p99": " ms", "--max-loss": " %", "--max-errors": " %"}
 _AUDITED: Final = (
     ("expected", "deliveries expected"),
     ("lost", "lost"),
