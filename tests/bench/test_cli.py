@@ -17,7 +17,7 @@ from callboard.cli import main
 from callboard_bench.cli import SCENARIOS
 from callboard_bench.scenarios import connect
 from callboard_bench.targets.started import callboard
-from support.bench_target import opened
+from support.bench_target import alive, opened
 
 #: Few of everything: the figures are not looked at here.
 TINY = {
@@ -158,6 +158,14 @@ def test_an_interrupted_run_leaves_no_process_behind() -> None:
     wait_until_gone(children)
 
 
+def test_a_killed_run_leaves_no_process_behind() -> None:
+    with running("fanout", "--subscribers", "2", "--alone") as process:
+        children = wait_for_children(process.pid)
+        process.kill()
+
+    wait_until_gone(children)
+
+
 def test_a_second_ctrl_c_does_not_wait_for_a_server_to_end(tmp_path: Path) -> None:
     # It ignores SIGTERM, so the first one waits for it.
     stubborn = tmp_path / "stubborn"
@@ -189,16 +197,14 @@ def running(*arguments: str) -> subprocess.Popen[bytes]:
 def wait_for_children(pid: int) -> list[int]:
     """Return the children of a run once both the server and the generator are there."""
     listed = Path(f"/proc/{pid}/task/{pid}/children")
-    # The third is multiprocessing's resource tracker.
-    wait_for(lambda: len(listed.read_text().split()) >= 3, "the run did not start its processes")
+    # The others are the server's guard and multiprocessing's resource tracker.
+    wait_for(lambda: len(listed.read_text().split()) >= 4, "the run did not start its processes")
     return [int(child) for child in listed.read_text().split()]
 
 
 def wait_until_gone(pids: list[int]) -> None:
     # The resource tracker ends by itself, a moment after the process it belongs to.
-    wait_for(
-        lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "a process was left behind"
-    )
+    wait_for(lambda: not any(map(alive, pids)), "a process was left behind")
 
 
 def wait_for(condition: Callable[[], bool], otherwise: str) -> None:

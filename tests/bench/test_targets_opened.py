@@ -23,6 +23,7 @@ from callboard_bench.targets.running import Unreachable, answers, running_server
 from callboard_bench.targets.server_process import ServerFailed
 from callboard_bench.targets.started import Place, callboard, floor, started_server
 from callboard_bench.targets.target import Address, Contender
+from support.bench_target import alive
 from support.certificates import Authority
 
 APP = App("id", "key", "secret")
@@ -177,14 +178,6 @@ async def test_a_certificate_is_verified_unless_told_otherwise(tmp_path: Path) -
         await answers(APP, Address("localhost", port, True, "127.0.0.1", verified=False))
         with pytest.raises(Unreachable, match=r"not valid: .* with --insecure"):
             await answers(APP, Address("localhost", port, True, "127.0.0.1"))
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 from callboard_bench.targets.target import Contender, Target
 
@@ -14,3 +15,12 @@ def opened(contender: Contender) -> Iterator[Target]:
     with asyncio.Runner() as runner:
         yield runner.run(opening.__aenter__())
         runner.run(opening.__aexit__(None, None, None))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

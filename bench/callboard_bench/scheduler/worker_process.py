@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from callboard_bench.guard import Guard
 from callboard_bench.scheduler import program
 from callboard_bench.scheduler.server import Server
 
@@ -20,6 +21,7 @@ class WorkerProcess:
     id: str
     log: Path
     process: subprocess.Popen[bytes]
+    guard: Guard
 
     @property
     def pid(self) -> int:
@@ -45,6 +47,7 @@ class WorkerProcess:
         # Before it is waited for: until then the group's number is nobody else's.
         self.kill()
         self.process.wait()
+        self.guard.dismiss()
 
     def said(self) -> str:
         """Return the end of what it wrote."""
@@ -79,4 +82,4 @@ def spawn(server: Server, worker_id: str, slots: int, directory: Path) -> Worker
             cwd=directory,
             process_group=0,
         )
-    return WorkerProcess(worker_id, log, process)
+    return WorkerProcess(worker_id, log, process, Guard(process.pid))

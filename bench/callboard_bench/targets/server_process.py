@@ -1,6 +1,7 @@
 """A server's process: its group, what it said, and its end.
 
-A server gets a process group of its own: Ctrl-C reaches the tool, and the tool ends the group.
+A server gets a process group of its own: Ctrl-C reaches the tool, and the tool ends the group; if
+it cannot, a :class:`~callboard_bench.guard.Guard` does.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from callboard_bench.errors import BenchError
+from callboard_bench.guard import Guard
 from callboard_bench.process import members_of
 
 _STOP_SECONDS: Final = 12.0
@@ -52,6 +54,7 @@ class ServerProcess:
             )
         self.name = name
         self.pid = self._process.pid
+        self._guard = Guard(self.pid)
         self._log = log
         self._secret = secret
 
@@ -93,8 +96,9 @@ class ServerProcess:
         # Of its group nobody else can be waited for, and the next round wants the port.
         for _ in range(_KILL_TRIES):
             if not members_of(self.pid):
-                return
+                break
             time.sleep(_POLL_SECONDS)
+        self._guard.dismiss()
 
     def _signal(self, number: signal.Signals) -> None:
         try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from callboard_bench.guard import Guard
 from callboard_bench.targets.server_process import ServerFailed
 
 _START_SECONDS: Final = 30.0
@@ -47,11 +48,13 @@ async def postgresql_server(
         owner = _owner(Path(name))
         await asyncio.to_thread(_make, programs, name, owner)
         process = _spawn(programs, name, owner, settings, directory / _LOG)
+        guard = Guard(process.pid)
         try:
             await _ready(process, programs, name, directory)
             yield process.pid, f"host={name} user=postgres dbname=postgres"
         finally:
             await _end(process)
+            guard.dismiss()
 
 
 def _programs() -> Path:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from callboard_bench.guard import Guard
 from callboard_bench.targets.server_process import ServerFailed
 
 _START_SECONDS: Final = 10.0
@@ -31,6 +32,7 @@ async def redis_server(directory: Path, settings: Sequence[str]) -> AsyncIterato
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = _spawn(port, directory, settings)
+    guard = Guard(process.pid)
     try:
         if not await _answers(port, process):
             raise ServerFailed(f"redis-server does not answer; it said: {_said(directory)}")
@@ -38,6 +40,7 @@ async def redis_server(directory: Path, settings: Sequence[str]) -> AsyncIterato
     finally:
         process.kill()
         process.wait()
+        guard.dismiss()
 
 
 def _spawn(port: int, directory: Path, settings: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from callboard_bench.guard import Guard
 from callboard_bench.scheduler import program
 from callboard_bench.scheduler.marks import Marks
 from callboard_bench.scheduler.peers import trees
@@ -26,6 +27,7 @@ class PeerWorker:
 
     number: int
     process: subprocess.Popen[bytes]
+    guard: Guard
 
     @property
     def pid(self) -> int:
@@ -76,7 +78,9 @@ class PeerStage:
                 cwd=self._directory,
                 process_group=0,
             )
-        worker = self.workers[self._started] = PeerWorker(self._started, process)
+        worker = self.workers[self._started] = PeerWorker(
+            self._started, process, Guard(process.pid)
+        )
         return worker
 
     def kill_worker(self, worker: PeerWorker) -> None:
@@ -85,6 +89,7 @@ class PeerStage:
         # Before it is waited for: until then its number is nobody else's.
         trees.kill(worker.pid)
         worker.process.wait()
+        worker.guard.dismiss()
 
     async def paced(self, count: int, interval_seconds: float) -> list[int]:
         """Let the producer submit so many tasks, numbered by the time; returns the numbers."""
