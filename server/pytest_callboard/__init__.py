@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from callboard.fixture import CapturedWebhook, Channel, Connection, Event, NotSeen
+    from callboard.fixture import (
+        CapturedWebhook,
+        Channel,
+        Connection,
+        Event,
+        NotSeen,
+        SeenTooOften,
+    )
     from callboard.fixture import FixtureServer as PusherServer
     from callboard.fixture.tasks import TaskScheduler
     from pytest_callboard.factory import PusherServerFactory
@@ -32,6 +39,7 @@ __all__ = [
     "NotSeen",
     "PusherServer",
     "PusherServerFactory",
+    "SeenTooOften",
     "TaskScheduler",
 ]
 
