@@ -87,11 +87,12 @@ def _run(scenario: Scenario[Any], context: click.Context, given: dict[str, Any])
         return found
 
     async def measure_all(under_way: Run) -> None:
+        options = {**asdict(load), "rounds": given["rounds"]}
+        result = Result(scenario.name, load.setting(), options, scenario.metrics(load))
+        under_way.begin(result, chosen)
         for contender in chosen:
             if contender.check is not None:
                 await contender.check()
-        options = {**asdict(load), "rounds": given["rounds"]}
-        result = Result(scenario.name, load.setting(), options, scenario.metrics(load))
         await under_way.rounds(
             result, chosen, given["rounds"], partial(measure, under_way=under_way)
         )

@@ -47,6 +47,8 @@ class Output:
     """What becomes of the results."""
 
     json: bool = False
+    #: Whether JSON is an array of documents, one for each result, however many there are.
+    array: bool = False
     html: Path | None = None
     quiet: bool = False
     limits: Limits = field(default_factory=Limits)
@@ -63,6 +65,12 @@ class Run:
     display: Display
     results: list[Result] = field(default_factory=list)
 
+    def begin(self, result: Result, contenders: Sequence[Named]) -> None:
+        """Have a result told, even if there will be no rounds to fill it."""
+        result.rounds = {contender.name: [] for contender in contenders}
+        if result not in self.results:
+            self.results.append(result)
+
     async def rounds(
         self,
         result: Result,
@@ -71,8 +79,7 @@ class Run:
         measure: Callable[[Measured], Awaitable[Round]],
     ) -> None:
         """Run every contender once per round, in their order, ``count`` times, into a result."""
-        result.rounds = {contender.name: [] for contender in contenders}
-        self.results.append(result)
+        self.begin(result, contenders)
         self.display.begin(result.scenario)
         for number in range(1, count + 1):
             for contender in contenders:
@@ -113,7 +120,7 @@ def run(measure: Callable[[Run], Coroutine[Any, Any, None]], output: Output) -> 
             under_way.results[-1].partial = True
     if failure:
         click.echo(f"error: {failure}", err=True)
-    status = _told([each for each in under_way.results if any(each.rounds.values())], output)
+    status = _told(under_way.results, output, failure)
     if interrupted:
         return INTERRUPTED
     return FAILED if failure else status
@@ -128,8 +135,12 @@ async def _interruptible(measuring: Coroutine[Any, Any, None]) -> None:
     await task
 
 
-def _told(results: Sequence[Result], output: Output) -> int:
-    """Write and print the results; return the status that they deserve."""
+def _told(results: Sequence[Result], output: Output, failure: str) -> int:
+    """Write and print the results; return the status that they deserve.
+
+    Args:
+        failure: why there were no rounds, empty if there were.
+    """
     status = MEASURED
     documents, tables = [], []
     for result in results:
@@ -138,15 +149,20 @@ def _told(results: Sequence[Result], output: Output) -> int:
         allowed = result.allowed(*output.limits.allowed)
         if faults or not all(verdict.met for verdict in verdicts):
             status = FAILED
-        documents.append(document(result, verdicts, faults, output.command, unix_seconds()))
+        told = [failure] if failure and not any(result.rounds.values()) else faults
+        documents.append(document(result, verdicts, told, output.command, unix_seconds()))
         if result.measured:
             tables.append(as_table(result, verdicts, faults, allowed))
         else:
             for fault in faults:
                 click.echo(f"error: {fault}", err=True)
-    if output.html is not None and not _page_written(output.html, documents):
+    drawn = [each for each in documents if any(each["rounds"].values())]
+    if output.html is not None and not _page_written(output.html, drawn):
         status = FAILED
-    if not _printed(as_json(documents) if output.json else "\n\n".join(tables)):
+    text = "\n\n".join(tables)
+    if output.json:
+        text = "\n".join(map(as_json, [documents] if output.array else documents))
+    if not _printed(text):
         status = FAILED
     return status
 

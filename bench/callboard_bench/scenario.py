@@ -179,6 +179,11 @@ def choice(flag: str, choices: Sequence[str], meaning: str) -> Flag:
     )
 
 
+def often(per_second: float) -> str:
+    """Return how often a second in digits, such as 1,000,000 or 0.5."""
+    return f"{per_second:,.9g}"
+
+
 def _rate(unbounded: bool) -> Callable[[click.Context, click.Parameter, str], float]:
     def parse(context: click.Context, parameter: click.Parameter, text: str) -> float:
         if unbounded and text == MAX:

@@ -22,10 +22,11 @@ from callboard_bench.api import App
 from callboard_bench.command import scenario_command
 from callboard_bench.errors import BenchError
 from callboard_bench.figures import Latencies
-from callboard_bench.rounds import Audited, Metric, Round, Timeline, Watch
+from callboard_bench.rounds import Audited, Metric, Requests, Round, Timeline, Watch
 from callboard_bench.scenario import Scenario, count, rate
 from callboard_bench.targets.target import Address, Contender, Target
 
+LIMITED = [("--max-p99", "latency"), ("--max-loss", "audit"), ("--max-errors", "count of refused")]
 METRICS = (Metric("p99_ms", "latency p99, ms", 1, better="lower"),)
 
 
@@ -50,12 +51,13 @@ class Stage:
     """Two servers, whose rounds are what a test says; without a word each has a p99 of 1 ms."""
 
     def __init__(self) -> None:
+        self.check: Callable[[], Awaitable[None]] | None = None
         self.rounds: dict[str, Iterator[Running]] = {}
         self.opened: list[str] = []
         self.closed: list[str] = []
 
     def contenders(self, *_: object) -> list[Contender]:
-        return [Contender(name, partial(self._open, name)) for name in ("one", "two")]
+        return [Contender(name, partial(self._open, name), self.check) for name in ("one", "two")]
 
     @asynccontextmanager
     async def _open(self, name: str) -> AsyncIterator[Target]:
@@ -100,7 +102,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     return stage
 
 
-def bench(stage: Stage, *arguments: str, p99: str = "p99_ms", audited: bool = True) -> int:
+def bench(stage: Stage, *arguments: str, p99: str = "p99_ms", limited: bool = True) -> int:
     scenario = Scenario(
         name="fake",
         about="Nothing is measured.",
@@ -112,7 +114,8 @@ def bench(stage: Stage, *arguments: str, p99: str = "p99_ms", audited: bool = Tr
         metrics=lambda load: METRICS,
         run=stage.run,
         p99=p99,
-        audited=audited,
+        audited=limited,
+        requests=limited,
     )
     command = scenario_command(scenario, "A scenario of a test.")
     with pytest.raises(SystemExit) as exit_:
@@ -158,6 +161,7 @@ def test_a_server_that_fails_a_round_leaves_the_others_theirs(
     assert bench(stage, "--rounds", "2") == 1
 
     lines = capsys.readouterr().out.splitlines()
+    assert "of rounds: 2 (without 1 of two, which failed); " in lines[1]
     assert lines[4].split()[3:] == ["1.0", "2.0", "2.00"]
     assert lines[-1] == "FAULT: two, round 1: it refused; two said: not today"
 
@@ -251,17 +255,68 @@ def test_loss_is_a_fault_unless_it_is_allowed(
     assert capsys.readouterr().out.splitlines()[-len(said) :] == said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ([], 1, ["FAULT: two, round 1: 3 of 300 requests refused (1 %), the first with 503 b''"]),
+        (
+            ["--max-errors", "2"],
+            0,
+            [
+                "kept: --max-errors 2 %: two 1 %",
+                "allowed: two, round 1: 3 of 300 requests refused (1 %), the first with 503 b''",
+            ],
+        ),
+        (
+            ["--max-errors", "0.5"],
+            1,
+            [
+                "MISSED: --max-errors 0.5 %: two 1 %",
+                "FAULT: two, round 1: 3 of 300 requests refused (1 %), the first with 503 b''",
+            ],
+        ),
+    ],
+)
+def test_refused_requests_are_a_fault_unless_they_are_allowed(
+    stage: Stage,
+    arguments: Sequence[str],
+    status: int,
+    said: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stage.rounds["two"] = iter([p99(1.0, requests=Requests(300, 3, "503 b''"))])
+
+    assert bench(stage, "--rounds", "1", *arguments) == status
+    assert capsys.readouterr().out.splitlines()[-len(said) :] == said
+
+
+def test_a_limit_of_what_never_happened_is_missed(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(stage, "--rounds", "1", "--max-errors", "2") == 1
+    assert "MISSED: --max-errors 2 %: two no figure" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["--max-loss", "--max-errors"])
+def test_a_share_above_all_is_wrong_usage(
+    stage: Stage, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(stage, flag, "101") == 2
+    assert "101" in capsys.readouterr().err
+    assert stage.opened == []
+
+
 def test_allowed_loss_allows_nothing_else(stage: Stage) -> None:
     stage.rounds["two"] = iter([p99(1.0, audit=Audited(1000, lost=3, duplicated=1))])
 
     assert bench(stage, "--rounds", "1", "--max-loss", "1") == 1
 
 
-@pytest.mark.parametrize(("flag", "what"), [("--max-p99", "latency"), ("--max-loss", "audit")])
+@pytest.mark.parametrize(("flag", "what"), LIMITED)
 def test_a_limit_of_what_is_not_measured_is_wrong_usage(
     stage: Stage, flag: str, what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench(stage, flag, "1", p99="", audited=False) == 2
+    assert bench(stage, flag, "1", p99="", limited=False) == 2
     assert f"fake has no {what}" in capsys.readouterr().err
 
 
@@ -305,6 +360,32 @@ def test_json_holds_all_that_was_measured_and_no_secret(
         "series": {"deliveries_per_second": [10.0, None]},
     }
     assert document["machine"]["cores"] >= 1
+
+
+def test_json_is_one_object_even_if_there_was_no_round(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def check() -> None:
+        raise BenchError("nobody listens")
+
+    stage.check = check
+    assert bench(stage, "--json", "--quiet") == 1
+
+    printed = capsys.readouterr()
+    document = orjson.loads(printed.out)
+    assert document["faults"] == ["nobody listens"]
+    assert document["rounds"] == {"one": [], "two": []}
+    assert document["summary"]["two"]["p99_ms"]["median"] is None
+    assert printed.err == "error: nobody listens\n"
+
+
+def test_json_is_one_object_even_if_it_was_interrupted_in_the_first_round(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.rounds["one"] = iter([interrupted(signal.SIGINT)])
+
+    assert bench(stage, "--json", "--quiet") == 130
+    assert orjson.loads(capsys.readouterr().out)["partial"] is True
 
 
 def test_a_page_is_written_besides(

@@ -120,7 +120,7 @@ def test_a_document_holds_every_round_and_the_summary(result: Result) -> None:
     assert made["faults"] == ["callboard, round 2: closed; 1 of 1,000 lost"]
     assert made["options"] == {"rounds": 2, "rate": "max"}
     assert made["date"] == "1970-01-01T00:00:00Z"
-    assert orjson.loads(as_json([made])) == made
+    assert orjson.loads(as_json(made)) == made
     assert orjson.loads(as_json([made, made])) == [made, made]
 
 

@@ -97,7 +97,8 @@ def test_all_others_are_measured_here() -> None:
 def test_every_workload_measures_all_that_it_reports(
     key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check(key, measure(capsys, key))
+    (document,) = measure(capsys, key)
+    check(key, document)
 
 
 def test_several_workloads_are_one_array(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from callboard_bench.api import App
 from callboard_bench.scenario import Floor
 from callboard_bench.targets.loopback import Refused, is_loopback, resolve
+from callboard_bench.targets.program import program_of
 from callboard_bench.targets.selection import Choice, Unfit, contenders
 from callboard_bench.targets.target import Address
 from callboard_bench.targets.urls import BadUrl, parse_url, without_secrets
@@ -167,6 +168,29 @@ def test_compared_servers_come_first_and_the_main_one_last(
     choice: dict[str, Any], expected: list[str]
 ) -> None:
     assert names(**choice) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("soketi start --port={port}", "soketi"),
+        ("A=1 /usr/bin/soketi start", "soketi"),
+        ("exec env -i A=1 soketi start", "soketi"),
+        ("cd app && node s.js", "node"),
+        ("cd app; exec node s.js >log 2>&1", "node"),
+        ("trap 'kill 0' TERM\nnode s.js & wait", "node"),
+        ("rake db:migrate && puma -p {port}", "puma"),
+        ("./serve {port} | tee log", "serve"),
+        ("(cd app && php artisan reverb:start) || true", "php"),
+        ("while true; do ./serve {port}; done", "serve"),
+        ("'my server' --say \"a && b\"", "my server"),
+        ("serve 'without an end", "serve"),
+        ("cd app", "server"),
+        ("", "server"),
+    ],
+)
+def test_a_started_server_is_called_by_the_program_that_serves(command: str, name: str) -> None:
+    assert program_of(command) == name
 
 
 def test_a_scenario_without_a_floor_measures_ours_alone() -> None:

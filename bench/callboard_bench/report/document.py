@@ -55,9 +55,8 @@ def document(
     return plain
 
 
-def as_json(documents: Sequence[Mapping[str, Any]]) -> str:
-    """Return one document as an object, several as an array."""
-    value = documents[0] if len(documents) == 1 else documents
+def as_json(value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
+    """Return a document, or a list of them, as text."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 

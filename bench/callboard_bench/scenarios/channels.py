@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from callboard_bench.clients.link import HTTP_PATH, TRANSPORTS
 from callboard_bench.rounds import Round, Watch
-from callboard_bench.scenario import Scenario, count, generators, message_bytes, rate, window
+from callboard_bench.scenario import Scenario, count, generators, message_bytes, often, rate, window
 from callboard_bench.scenarios.delivery import http_path, over, room_for_stamps, transport
 from callboard_bench.scenarios.parts import run_name
 from callboard_bench.scenarios.publishing import METRICS, Plan, published
@@ -34,7 +34,7 @@ class Load:
         room_for_stamps(self.message_bytes)
 
     def setting(self) -> str:
-        pace = f"{self.rate:g} messages/s"
+        pace = f"{often(self.rate)} messages/s"
         if math.isinf(self.rate):
             pace = "messages as fast as they are answered (closed loop)"
         batches = f" in batches of {self.batch}" if self.batch > 1 else ""

@@ -18,7 +18,7 @@ from callboard_bench.process import rss_if_alive
 from callboard_bench.recording import Recorded
 from callboard_bench.rounds import SHARES, Metric, Round, Watch
 from callboard_bench.sampler import RSS
-from callboard_bench.scenario import Scenario, count, generators, rate, window
+from callboard_bench.scenario import Scenario, count, generators, often, rate, window
 from callboard_bench.scenarios.delivery import http_path, over, transport
 from callboard_bench.scenarios.occupancy import publish_to, wrongly_occupied
 from callboard_bench.scenarios.parts import (
@@ -71,7 +71,7 @@ class Load:
     def setting(self) -> str:
         changes = "changes as fast as they are answered (closed loop)"
         if not math.isinf(self.rate):
-            changes = f"{self.rate:g} changes/s"
+            changes = f"{often(self.rate)} changes/s"
         return (
             f"{self.connections:,} clients{over(self.transport)} on {self.channels:,} public and "
             f"private channels, {changes} for {self.seconds:g} s"

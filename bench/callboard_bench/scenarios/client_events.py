@@ -24,6 +24,7 @@ from callboard_bench.scenario import (
     count,
     generators,
     message_bytes,
+    often,
     rate,
     switch,
     window,
@@ -98,7 +99,7 @@ class Load:
     def setting(self) -> str:
         events = "each its next event when all have heard the last (closed loop)"
         if not math.isinf(self.rate):
-            events = f"{self.rate:g} events/s of each"
+            events = f"{often(self.rate)} events/s of each"
         return (
             f"{self.groups:,} private channels of {self.sockets} sockets{over(self.transport)}, "
             f"{events}, "

@@ -33,7 +33,7 @@ from callboard_bench.process import Meter, Use, rss_if_alive, with_children
 from callboard_bench.recording import STEP_SECONDS, Recorded
 from callboard_bench.rounds import SHARES, Metric, Round, Timeline, Watch, doubts, shares
 from callboard_bench.sampler import Sampler
-from callboard_bench.scenario import Floor, Scenario, count, generators, rate, switch
+from callboard_bench.scenario import Floor, Scenario, count, generators, often, rate, switch
 from callboard_bench.scenarios.delivery import http_path, over, transport
 from callboard_bench.scenarios.parts import loaders, run_name
 from callboard_bench.targets.target import Target
@@ -88,7 +88,7 @@ class Load:
             raise ValueError("--shared-channel and --no-subscribe contradict each other")
 
     def setting(self) -> str:
-        pace = f"{self.rate:g} a second"
+        pace = f"{often(self.rate)} a second"
         if math.isinf(self.rate):
             pace = "as fast as they are let in (closed loop)"
         channels = "a public channel each"

@@ -18,6 +18,7 @@ from callboard_bench.scenario import (
     count,
     generators,
     message_bytes,
+    often,
     rate,
     switch,
     window,
@@ -47,7 +48,7 @@ class Load:
         room_for_stamps(self.message_bytes)
 
     def setting(self) -> str:
-        pace = f"{self.rate:g} messages/s"
+        pace = f"{often(self.rate)} messages/s"
         if math.isinf(self.rate):
             pace = "messages as fast as they are answered (closed loop)"
         return (

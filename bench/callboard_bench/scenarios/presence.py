@@ -18,7 +18,7 @@ from callboard_bench.clients.presence import JOIN, SEEN, PresenceSpec
 from callboard_bench.generator import divided
 from callboard_bench.recording import Recorded
 from callboard_bench.rounds import SHARES, Metric, Round, Watch
-from callboard_bench.scenario import Scenario, count, generators, rate, window
+from callboard_bench.scenario import Scenario, count, generators, often, rate, window
 from callboard_bench.scenarios.delivery import http_path, over, transport
 from callboard_bench.scenarios.parts import (
     Advice,
@@ -68,7 +68,7 @@ class Load:
     def setting(self) -> str:
         turns = "turns as fast as they are answered (closed loop)"
         if not math.isinf(self.rate):
-            turns = f"{self.rate:g} joins and leaves/s"
+            turns = f"{often(self.rate)} joins and leaves/s"
         channels = "1 presence channel" if self.channels == 1 else f"{self.channels:,} channels"
         members = f"{self.members:,} members{over(self.transport)}"
         return f"{channels} of {members}, {turns} for {self.seconds:g} s"

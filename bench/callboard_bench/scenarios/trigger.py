@@ -40,6 +40,7 @@ from callboard_bench.scenario import (
     count,
     generators,
     message_bytes,
+    often,
     rate,
     window,
 )
@@ -96,7 +97,7 @@ class Load:
             )
 
     def setting(self) -> str:
-        pace = f"{self.rate:g} a second"
+        pace = f"{often(self.rate)} a second"
         if math.isinf(self.rate):
             pace = "as fast as they are answered (closed loop)"
         what = "signed triggers" if self.batch == 1 else f"signed batches of {self.batch} events"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,8 @@ def _scheduler(context: click.Context, /, **given: Any) -> None:
         given["fresh"],
     )
     command = repeatable(context)
-    context.exit(run(partial(workloads.run, order), output(given, p99="", command=command)))
+    told = replace(output(given, p99="", command=command), array=True)
+    context.exit(run(partial(workloads.run, order), told))
 
 
 COMMAND = BenchCommand(

@@ -10,20 +10,18 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 from typing import Final
 
 from callboard_bench.scenario import Floor
 from callboard_bench.targets import started
 from callboard_bench.targets.loopback import resolve
+from callboard_bench.targets.program import program_of
 from callboard_bench.targets.running import running_server
 from callboard_bench.targets.started import CALLBOARD, PLACEHOLDERS, Place, started_server
 from callboard_bench.targets.target import Address, Contender
 from callboard_bench.targets.urls import FORM, Url, parse_url
 
 _NEEDS_URL: Final = ("ws_host", "ws_port", "pids")
-#: Words of a shell's command that only say how its program is run.
-_BEFORE_PROGRAM: Final = {"env", "exec"}
 
 
 class Unfit(ValueError):
@@ -91,7 +89,7 @@ def _main(choice: Choice, built_in: Mapping[str, Contender]) -> Contender:
     if choice.url is not None:
         url = parse_url(choice.url)
         where, websocket = _addresses(url, choice)
-        name = url.name if url.named else _program(choice.server)
+        name = url.name if url.named else program_of(choice.server)
         return started_server(name, choice.server, Place(url.app, where, websocket))
     if PLACEHOLDERS[0] not in choice.server:
         raise Unfit(
@@ -106,7 +104,7 @@ def _main(choice: Choice, built_in: Mapping[str, Contender]) -> Contender:
             "made for it: write them into the command, or name an app that it knows with "
             f"--url {FORM}"
         )
-    return started_server(_program(choice.server), choice.server)
+    return started_server(program_of(choice.server), choice.server)
 
 
 def _compared(
@@ -137,8 +135,3 @@ def _addresses(url: Url, choice: Choice) -> tuple[Address, Address]:
 
 def _resolved(host: str, port: int, url: Url, choice: Choice) -> Address:
     return resolve(host, port, tls=url.tls, owned=choice.owned, insecure=choice.insecure)
-
-
-def _program(command: str) -> str:
-    words = [word for word in command.split() if "=" not in word and word not in _BEFORE_PROGRAM]
-    return PurePath(words[0]).name if words else "server"

@@ -65,7 +65,11 @@ class ServerProcess:
             text = log.read().decode(errors="replace")
         if self._secret:
             text = text.replace(self._secret, "***")
-        return text[-_SAID_CHARACTERS:].strip() or "nothing"
+        text = text.strip()
+        if len(text) > _SAID_CHARACTERS:
+            # From the next word on.
+            text = f"… {text[-_SAID_CHARACTERS:].split(maxsplit=1)[-1]}"
+        return text or "nothing"
 
     def check(self) -> None:
         """See that it runs.
