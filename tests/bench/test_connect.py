@@ -207,7 +207,7 @@ async def triggered(target: Target, **load: Any) -> Round:
     return await trigger.run(target, trigger.Load(**given), Unwatched())
 
 
-@pytest.mark.parametrize(("rate", "batch", "generators"), [(math.inf, 1, 2), (100.0, 3, 1)])
+@pytest.mark.parametrize(("rate", "batch", "generators"), [(math.inf, 1, 2), (100.0, 3, 2)])
 async def test_signed_requests_are_answered(
     target: Target, rate: float, batch: int, generators: int
 ) -> None:

@@ -23,7 +23,6 @@ from callboard_bench.clock import monotonic_ns
 from callboard_bench.generator import CONNECTED, FAILED, Desk, GeneratorFailed
 from callboard_bench.recording import Recorded, Recording
 
-
 _ALONE: Final = Turn()
 
 
