@@ -18,7 +18,7 @@ from callboard_client.signed_request import Credentials, signed_query
 
 _REFUSALS: Final = (401, 403, 404)
 #: Characters of an answer that are shown.
-_SHOWN: Final = 200
+_SHOWN: Final = 100
 
 
 async def check(
@@ -43,8 +43,13 @@ async def check(
         raise CannotReplay(
             f"{credentials.base} does not take requests for app {credentials.app_id} with key "
             f"{credentials.key}: see that {_suspect(status, said)} in --url is the server's. "
-            f"It answered {status}: {' '.join(said.split())[:_SHOWN] or 'nothing'}"
+            f"It answered {status}: {_short(said)}"
         )
+
+
+def _short(said: str) -> str:
+    line = " ".join(said.split())
+    return (line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…") or "nothing"
 
 
 def _suspect(status: int, said: str) -> str:
