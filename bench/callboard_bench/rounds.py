@@ -177,6 +177,13 @@ class Result:
             if (text := said(round_)) is not None
         ]
 
+    def curve_title(self, name: str) -> str:
+        """Return what a curve is called: what the metric of its 99th percentile says it is of."""
+        for metric in self.metrics:
+            if metric.key in (f"{name}_p99_ms", f"{name}_p99"):
+                return metric.title.partition(" p99")[0].strip(" ,")
+        return name.replace("_", " ")
+
     def values(self, name: str, key: str) -> list[float]:
         """Return a contender's figure round by round, NaN where it has none."""
         return [round_.values.get(key, math.nan) for round_ in self.rounds[name]]

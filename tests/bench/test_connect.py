@@ -71,7 +71,7 @@ async def test_all_connect_stay_and_leave(target: Target, transport: str, rate: 
 
     assert round_.fault is None
     assert round_.values["connections"] == 18
-    assert len(round_.curves["connect"]) == 18
+    assert len(round_.curves["connect to subscribed"]) == 18
     keys = {metric.key for metric in connect.SCENARIO.metrics(connect.Load(hold=1))}
     assert keys <= round_.values.keys()
     assert not any(math.isnan(round_.values[key]) for key in keys)

@@ -169,6 +169,13 @@ def test_a_partial_run_says_so() -> None:
     assert "Rounds: 3 of floor, 2 of callboard. It was interrupted" in text
 
 
+def test_a_round_that_was_failed_is_not_among_those_with_figures() -> None:
+    failed = document()
+    failed["rounds"]["callboard"][0]["values"] = {}
+    text = Read(page([failed])).text
+    assert "3 rounds of each, interleaved. callboard has no figures of 1 of its own" in text
+
+
 def test_the_table_has_medians_spreads_and_ratios() -> None:
     text = Read(medians(document())).text
     assert "server CPU per delivery, µs lower is better 7.34 7.20 – 7.49 8.06 7.92 – 8.21" in text
@@ -238,6 +245,15 @@ def test_a_curve_has_each_round_faintly_and_their_median_over_them() -> None:
     assert len([line for line in drawn if "faint" in line["class"]]) == 2 * 3
     assert [line["data-name"] for line in drawn[-2:]] == ["floor", "callboard"]
     assert all("faint" not in line["class"] for line in drawn[-2:])
+
+
+def test_a_curve_has_its_title_or_its_name_where_a_document_has_none() -> None:
+    one = document()
+    assert "latency by percentile" in Read("".join(curves(one))).text
+    for rounds in one["rounds"].values():
+        for each in rounds:
+            each["curves"]["latency"]["title"] = "join to its roster"
+    assert "join to its roster by percentile" in Read("".join(curves(one))).text
 
 
 def test_the_median_of_rounds_is_taken_at_each_percentile() -> None:

@@ -124,6 +124,19 @@ def test_a_document_holds_every_round_and_the_summary(result: Result) -> None:
     assert orjson.loads(as_json([made, made])) == [made, made]
 
 
+def test_a_curve_is_called_as_the_metric_of_its_percentile_is(result: Result) -> None:
+    result.metrics = [
+        Metric("join_p99_ms", "join to its roster p99, ms"),
+        Metric("start_p99", "submit to start, p99, ms"),
+    ]
+    names = ("join", "start", "loop_lag")
+    result.rounds["floor"][0].curves = {name: Latencies([5]) for name in names}
+    found = document(result, [], [], "callboard bench presence", 0)["rounds"]["floor"][0]["curves"]
+
+    titles = ["join to its roster", "submit to start", "loop lag"]
+    assert [found[name]["title"] for name in names] == titles
+
+
 @pytest.mark.parametrize(
     ("audit", "allowed_percent", "said"),
     [

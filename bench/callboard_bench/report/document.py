@@ -45,7 +45,10 @@ def document(
         "partial": result.partial,
         "metrics": [asdict(metric) for metric in result.metrics],
         "targets": list(result.rounds),
-        "rounds": {name: list(map(_round, rounds)) for name, rounds in result.rounds.items()},
+        "rounds": {
+            name: [_round(result, each) for each in rounds]
+            for name, rounds in result.rounds.items()
+        },
         "summary": {name: _summary(result, name) for name in result.rounds},
         "thresholds": [asdict(verdict) | {"met": verdict.met} for verdict in verdicts],
         "warnings": result.warnings(),
@@ -64,14 +67,17 @@ def _option(value: object) -> object:
     return MAX if value == math.inf else value
 
 
-def _round(round_: Round) -> dict[str, Any]:
+def _round(result: Result, round_: Round) -> dict[str, Any]:
     return {
         "values": round_.values,
         "fault": round_.fault_beyond(),
         "warnings": round_.warnings,
         "audit": None if round_.audit is None else asdict(round_.audit),
         "requests": None if round_.requests is None else asdict(round_.requests),
-        "curves": {name: _curve(latencies) for name, latencies in round_.curves.items()},
+        "curves": {
+            name: {"title": result.curve_title(name), **_curve(latencies)}
+            for name, latencies in round_.curves.items()
+        },
         "timeline": None
         if round_.timeline is None
         else {

@@ -170,7 +170,7 @@ class _Connecting:
             {**_values(arrivals, use, counted_ones, load.rate), **memory},
             _fault(lost),
             [*doubts(use), *unsaid],
-            curves={"connect": recorded.latencies},
+            curves={"connect to subscribed": recorded.latencies},
             timeline=Timeline(STEP_SECONDS, timeline),
         )
 

@@ -21,6 +21,7 @@ _ENDS: Final[Mapping[float, str]] = {0: "lowest", 100: "highest"}
 class _Curve:
     """One distribution: microseconds by percentile, of so many values."""
 
+    title: str
     count: int
     points: Mapping[float, float]
 
@@ -35,7 +36,9 @@ def curves(document: Mapping[str, Any]) -> Iterator[Markup]:
     )
     for name in names:
         found = {
-            target: [_read(one["curves"][name]) for one in rounds if name in one.get("curves", {})]
+            target: [
+                _read(name, one["curves"][name]) for one in rounds if name in one.get("curves", {})
+            ]
             for target, rounds in document["rounds"].items()
         }
         drawn = {
@@ -43,17 +46,18 @@ def curves(document: Mapping[str, Any]) -> Iterator[Markup]:
             for target, curves in found.items()
         }
         if any(drawn.values()):
-            yield _figure(name, drawn, document["targets"])
+            yield _figure(drawn, document["targets"])
 
 
-def _read(curve: Mapping[str, Any]) -> _Curve:
+def _read(name: str, curve: Mapping[str, Any]) -> _Curve:
     points = {percent: value for percent, value in curve["points"] if value is not None}
-    return _Curve(curve["count"], points)
+    return _Curve(curve.get("title") or name, curve["count"], points)
 
 
-def _figure(name: str, found: Mapping[str, Sequence[_Curve]], targets: Sequence[str]) -> Markup:
+def _figure(found: Mapping[str, Sequence[_Curve]], targets: Sequence[str]) -> Markup:
     every = [curve for curves in found.values() for curve in curves]
     across = Nines.of(curve.count for curve in every)
+    title = every[0].title
     up = Logarithmic.of([value for curve in every for value in curve.points.values()])
     told = {target: _median(curves) for target, curves in found.items() if curves}
 
@@ -66,8 +70,8 @@ def _figure(name: str, found: Mapping[str, Sequence[_Curve]], targets: Sequence[
         return Line(target, colour(target, targets), number, points, faint=number is not None)
 
     plot = Plot(
-        f"{name.replace('_', ' ')} by percentile",
-        f"{name}: " + "; ".join(f"{target} {_in_words(curve)}" for target, curve in told.items()),
+        f"{title} by percentile",
+        f"{title}: " + "; ".join(f"{target} {_in_words(curve)}" for target, curve in told.items()),
         "percent of all that are not above; each further nine takes as much room as the last. "
         "Thin: each round, thick: their median. The scale of times is logarithmic.",
         across.ticks(),
@@ -88,7 +92,9 @@ def _median(rounds: Sequence[_Curve]) -> _Curve:
     points = {
         percent: statistics.median(curve.points[percent] for curve in rounds) for percent in shared
     }
-    return _Curve(round(statistics.median(curve.count for curve in rounds)), points)
+    return _Curve(
+        rounds[0].title, round(statistics.median(curve.count for curve in rounds)), points
+    )
 
 
 def _table(told: Mapping[str, _Curve]) -> Markup:
