@@ -10,8 +10,8 @@ INTERRUPTED: Final = 130
 
 #: The end of ``--help``.
 EPILOG: Final = (
-    "Exit status: 0 measured; 1 a server lost, doubled or reordered something, failed, or missed "
-    "a limit; 2 wrong usage; 130 interrupted, after what was measured is printed."
+    "Exit status: 0 measured; 1 a server lost, doubled, reordered or refused something, failed, or "
+    "missed a limit; 2 wrong usage; 130 interrupted, after what was measured is printed."
 )
 
 CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

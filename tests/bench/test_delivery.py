@@ -251,6 +251,13 @@ async def test_a_busy_generator_is_named_as_what_may_have_been_the_limit(
     )
 
 
+@pytest.mark.parametrize(
+    ("rate", "said"), [(1_000_000, "1,000,000 m"), (1234.5, "1,234.5 m"), (0.1, "0.1 m")]
+)
+def test_a_rate_is_told_in_digits(rate: float, said: str) -> None:
+    assert said in fanout.Load(rate=rate).setting()
+
+
 @pytest.mark.parametrize("load", [fanout.Load, channels.Load])
 def test_a_message_without_room_for_its_number_is_refused(load: Any) -> None:
     with pytest.raises(ValueError, match="--message-bytes is at least"):

@@ -21,7 +21,7 @@ from callboard_bench.targets import server_process, started
 from callboard_bench.targets.owners import owners
 from callboard_bench.targets.running import Unreachable, answers, running_server
 from callboard_bench.targets.server_process import ServerFailed
-from callboard_bench.targets.started import Place, callboard, floor, started_server
+from callboard_bench.targets.started import PLACEHOLDERS, Place, callboard, floor, started_server
 from callboard_bench.targets.target import Address, Contender
 from support.bench_target import alive
 from support.certificates import Authority
@@ -239,6 +239,15 @@ async def test_a_command_that_ends_is_quoted() -> None:
     with pytest.raises(
         ServerFailed, match=r"theirs ended with status 3; it said: no such luck: \d"
     ):
+        async with contender.open():
+            pass
+
+
+async def test_a_command_that_said_much_is_quoted_from_a_word_on() -> None:
+    words = " ".join(f"<{number}>" for number in range(300))
+    contender = started_server("theirs", f"echo '{words} {' '.join(PLACEHOLDERS)}'; exit 3")
+
+    with pytest.raises(ServerFailed, match=r"it said: … (<\d+> )+\d"):
         async with contender.open():
             pass
 
