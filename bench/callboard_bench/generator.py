@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import math
 import multiprocessing
 import os
 import signal
@@ -64,9 +65,10 @@ class Question(Protocol):
 class Desk:
     """What a generator process keeps between questions, one thing of a kind."""
 
-    def __init__(self, counters: memoryview) -> None:
+    def __init__(self, cells: memoryview) -> None:
         #: Cells that only this process writes, indexed by :data:`CONNECTED` and the others.
-        self.counters = counters
+        self.counters = cells[: len(Counts._fields)]
+        self._p99_us = cells[len(Counts._fields) :]
         self._things: dict[type, object] = {}
         self._work: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
@@ -85,6 +87,10 @@ class Desk:
         if not isinstance(thing, kind):
             raise GeneratorFailed(f"there is no {kind.__name__} yet")
         return thing
+
+    def tell_p99(self, microseconds: int) -> None:
+        """Let the parent see how latencies are just now (:func:`p99_ms`)."""
+        self._p99_us[0] = microseconds
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Begin work that goes on between questions; its failure fails the next question."""
@@ -110,8 +116,8 @@ class Generator:
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
-        cells = RawArray(ctypes.c_uint64, len(Counts._fields))
-        self._counters = _shared(cells)
+        cells = RawArray(ctypes.c_uint64, len(Counts._fields) + 1)
+        self._cells = _shared(cells)
         self._pipe, childs_end = context.Pipe()
         self._process = context.Process(target=_run, args=(childs_end, cells), daemon=True)
         self._process.start()
@@ -122,7 +128,12 @@ class Generator:
     @property
     def counts(self) -> Counts:
         """How far it is now, even while a question is open."""
-        return Counts(*self._counters)
+        return Counts(*self._cells[:-1])
+
+    @property
+    def p99_us(self) -> int:
+        """What it was last told of latencies, for the eye; 0 if nothing."""
+        return int(self._cells[-1])
 
     async def ask(self, question: Question, timeout_seconds: float) -> Any:
         """Put one question and return its answer.
@@ -188,6 +199,11 @@ def counted(generators: Sequence[Generator]) -> Counts:
     """Return how far these generators are together."""
     counts = [generator.counts for generator in generators]
     return Counts(*(sum(count[cell] for count in counts) for cell in range(len(Counts._fields))))
+
+
+def p99_ms(generators: Sequence[Generator]) -> float:
+    """Return the worst 99th percentile that one of them has just seen; NaN while none has."""
+    return max(generator.p99_us for generator in generators) / 1000 or math.nan
 
 
 @contextmanager

@@ -21,6 +21,9 @@ STEP_SECONDS: Final = 0.5
 _STEP_NS: Final = int(STEP_SECONDS * 1e9)
 #: Leading binary digits that are kept of a latency in the steps: 1 to 2 % of precision.
 _KEPT_DIGITS: Final = 6
+#: How many of a step are looked at for the eye, which is told while load goes on: half a
+#: millisecond's work.
+_LOOKED_AT: Final = 2_000
 
 
 @dataclass(slots=True)
@@ -57,11 +60,19 @@ class Recorded:
 class Recording:
     """Takes the latencies, in microseconds, of messages that were due in a window.
 
-    It costs an append a message: nothing is sorted or counted before the end.
+    It costs an append a message: nothing is counted before the end, and of a step only a sample
+    is sorted, as it is followed by the next.
     """
 
-    def __init__(self, start_ns: int = 0, end_ns: int = 0) -> None:
-        """Record what is due from ``start_ns`` to before ``end_ns``; by default nothing."""
+    def __init__(
+        self, start_ns: int = 0, end_ns: int = 0, tell: Callable[[int], None] | None = None
+    ) -> None:
+        """Record what is due from ``start_ns`` to before ``end_ns``; by default nothing.
+
+        Args:
+            tell: is told about the 99th percentile of each step but the last, in microseconds.
+        """
+        self._tell = tell
         self._start_ns = start_ns
         self._end_ns = end_ns
         self._steps: dict[int, array[int]] = {}
@@ -73,8 +84,15 @@ class Recording:
         step = (due_ns - self._start_ns) // _STEP_NS
         samples = self._steps.get(step)
         if samples is None:
+            self._tell_of_newest()
             samples = self._steps[step] = array("Q")
         return samples.append
+
+    def _tell_of_newest(self) -> None:
+        newest = next(reversed(self._steps.values()), None)
+        if self._tell is not None and newest:
+            looked_at = sorted(newest[:: len(newest) // _LOOKED_AT + 1])
+            self._tell(looked_at[len(looked_at) * 99 // 100])
 
     def result(self) -> Recorded:
         """Sum up."""

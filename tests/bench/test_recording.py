@@ -61,6 +61,21 @@ def test_what_several_generators_recorded_is_one() -> None:
     assert whole.per_second() == [count / STEP_SECONDS for count in (2, 1, 0, 1)]
 
 
+def test_who_looks_on_is_told_of_a_step_as_it_is_followed_by_another() -> None:
+    told: list[int] = []
+    recording = Recording(START_NS, sys.maxsize, told.append)
+    for step, count in ((0, 100), (2, 50_000), (3, 1)):
+        for microseconds in range(count):
+            slot = recording.slot(START_NS + step * STEP_NS)
+            assert slot is not None
+            slot(microseconds)
+
+    first, second = told
+    assert first == 99
+    # Of many, from a sample.
+    assert second == pytest.approx(49_500, rel=0.01)
+
+
 def test_nothing_recorded_is_no_series() -> None:
     assert Recorded().per_second() == []
     assert Recorded().p99_ms() == []

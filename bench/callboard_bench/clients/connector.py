@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -72,14 +72,20 @@ class Crowd:
         """Who has got in; grows with :meth:`come`."""
         return self._clients
 
-    async def come(self, channels: Sequence[str], rate: float, turn: Turn = _ALONE) -> Arrivals:
+    async def come(
+        self,
+        channels: Sequence[str],
+        rate: float,
+        turn: Turn = _ALONE,
+        tell: Callable[[int], None] | None = None,
+    ) -> Arrivals:
         """Connect a client for each channel, which subscribes to it; to none if it is empty.
 
         Raises:
             OSError, Unexpected: one of them was refused.
         """
         first_ns = turn.first_ns(monotonic_ns(), rate)
-        recording = Recording(first_ns, sys.maxsize)
+        recording = Recording(first_ns, sys.maxsize, tell)
         gate = asyncio.Semaphore(AT_ONCE)
         schedule = Schedule(first_ns, first_ns, sys.maxsize)
         async with asyncio.TaskGroup() as tasks, aclosing(paced(schedule, rate)) as moments:
@@ -137,7 +143,7 @@ class Come:
             crowd = Crowd(self.wire, desk.counters)
             desk.keep(crowd)
             desk.start(keep_alive(crowd.clients))
-        return await crowd.come(self.channels, self.rate, self.turn)
+        return await crowd.come(self.channels, self.rate, self.turn, desk.tell_p99)
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,7 +292,7 @@ class RecordAnswers:
     async def answer(self, desk: Desk) -> None:
         hammer = desk.kept(Hammer)
         hammer.check()
-        hammer.recording = Recording(self.start_ns, self.end_ns)
+        hammer.recording = Recording(self.start_ns, self.end_ns, desk.tell_p99)
 
 
 @dataclass(frozen=True, slots=True)

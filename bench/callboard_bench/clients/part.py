@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from callboard_bench.audit import Tally
@@ -28,10 +28,12 @@ class Schedule:
     start_ns: int
     counted_ns: int
     end_ns: int
+    #: Is told in the child how latencies are, where they are all of one kind.
+    tell: Callable[[int], None] | None = None
 
     def recording(self) -> Recording:
         """Return what records the latencies of the window."""
-        return Recording(self.counted_ns, self.end_ns)
+        return Recording(self.counted_ns, self.end_ns, self.tell)
 
 
 @dataclass(slots=True)
@@ -111,8 +113,10 @@ class Run:
     schedule: Schedule
 
     async def answer(self, desk: Desk) -> list[Findings]:
-        parts = desk.kept(Parts).all
+        parts, schedule = desk.kept(Parts).all, self.schedule
+        if len(parts) == 1:
+            schedule = replace(schedule, tell=desk.tell_p99)
         async with asyncio.TaskGroup() as tasks:
             for part in parts:
-                tasks.create_task(part.run(self.schedule))
+                tasks.create_task(part.run(schedule))
         return [part.findings() for part in parts]

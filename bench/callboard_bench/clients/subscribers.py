@@ -245,7 +245,7 @@ class Record:
     start_ns: int
 
     async def answer(self, desk: Desk) -> None:
-        desk.kept(Subscribers).record(Recording(self.start_ns, sys.maxsize))
+        desk.kept(Subscribers).record(Recording(self.start_ns, sys.maxsize, desk.tell_p99))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from callboard_bench.generator import (
     counted,
     divided,
     letting_in,
+    p99_ms,
 )
 from callboard_bench.process import Meter, Use, rss_if_alive, with_children
 from callboard_bench.recording import STEP_SECONDS, Recorded
@@ -195,6 +196,7 @@ class _Connecting:
                 came, now = counted(self._processes).connected, monotonic_ns()
                 self._watch.count(came)
                 self._watch.sample(CONNECTIONS, (came - connected) / ((now - then) / 1e9))
+                self._watch.sample("p99_ms", p99_ms(self._processes))
                 connected, then = came, now
         finally:
             asking.cancel()

@@ -27,6 +27,7 @@ from callboard_bench.generator import (
     ask_all,
     counted,
     letting_in,
+    p99_ms,
 )
 from callboard_bench.process import Meter, Use
 from callboard_bench.recording import STEP_SECONDS, Recorded
@@ -209,6 +210,7 @@ async def _rates(
         for name, values in series.items():
             if values[-1]:
                 watch.sample(name, values[-1])
+        watch.sample("p99_ms", p99_ms(processes))
         before = now
     return {name: values for name, values in series.items() if any(values)}
 

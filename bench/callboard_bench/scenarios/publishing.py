@@ -30,6 +30,7 @@ from callboard_bench.generator import (
     counted,
     divided,
     letting_in,
+    p99_ms,
 )
 from callboard_bench.process import Meter, Use
 from callboard_bench.recording import STEP_SECONDS, Recorded
@@ -254,6 +255,7 @@ class Stage:
             if counts.received:
                 heard = counts.received - before.received
                 self._watch.sample(DELIVERIES, heard / ((now - then) / 1e9))
+                self._watch.sample("p99_ms", p99_ms(self._generators))
             before, then = counts, now
 
 

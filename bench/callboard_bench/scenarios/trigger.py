@@ -19,7 +19,7 @@ from callboard_bench.clients.hammer import Begin, CollectAnswers, RecordAnswers
 from callboard_bench.clients.pace import Turn
 from callboard_bench.clients.refusals import some_accepted
 from callboard_bench.clock import monotonic_ns
-from callboard_bench.generator import Generator, ask_all, counted, divided
+from callboard_bench.generator import Generator, ask_all, counted, divided, p99_ms
 from callboard_bench.process import Meter, Use
 from callboard_bench.recording import STEP_SECONDS, Recorded
 from callboard_bench.rounds import (
@@ -192,6 +192,7 @@ async def _unless_failed(processes: Sequence[Generator], seconds: float, watch: 
         await asyncio.sleep(min(_LOOK_SECONDS, left / 1e9))
         counts, now = counted(processes), monotonic_ns()
         watch.sample(REQUESTS, (counts.answered - before.answered) / ((now - then) / 1e9))
+        watch.sample("p99_ms", p99_ms(processes))
         before, then = counts, now
 
 
