@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from callboard_bench.report.page.markup import Markup, element
+from callboard_bench.report.page.markup import Markup
 from callboard_bench.report.page.numbers import microseconds
-from callboard_bench.report.page.plot import Line, Plot, Point, colour
+from callboard_bench.report.page.plot import Line, Plot, Point, colour, figures_table
 from callboard_bench.report.page.scales import Logarithmic, Nines, Tick
 
 #: Those that a table has, as far as the document has them.
@@ -100,27 +100,10 @@ def _median(rounds: Sequence[_Curve]) -> _Curve:
 def _table(told: Mapping[str, _Curve]) -> Markup:
     percents = [each for each in _TOLD if any(each in curve.points for curve in told.values())]
     rows = [
-        element(
-            "tr",
-            element("th", _percent(percent), scope="row"),
-            (element("td", microseconds(curve.points.get(percent))) for curve in told.values()),
-        )
+        (_percent(percent), [microseconds(curve.points.get(percent)) for curve in told.values()])
         for percent in percents
     ]
-    heads = (element("th", target, scope="col") for target in told)
-    return element(
-        "details",
-        element("summary", "These figures as a table"),
-        element(
-            "div",
-            element(
-                "table",
-                element("thead", element("tr", element("td"), heads)),
-                element("tbody", rows),
-            ),
-            class_="wide",
-        ),
-    )
+    return figures_table("These figures as a table", told, rows)
 
 
 def _percent(percent: float) -> str:

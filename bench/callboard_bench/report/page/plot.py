@@ -7,7 +7,7 @@ words for them, for the script to show under the pointer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
@@ -140,3 +140,27 @@ def _strokes(points: Sequence[Point | None]) -> Iterator[str]:
             found = [point for point in stretch if point is not None]
             places = [f"{point.x:.2f} {100 - point.y:.2f}" for point in found]
             yield f"M{' L'.join(places)}" + (" h0" if len(found) == 1 else "")
+
+
+def figures_table(
+    summary: str, targets: Iterable[str], rows: Sequence[tuple[str, Sequence[str]]]
+) -> Markup:
+    """Return what a plot shows as a table that unfolds: a row by its head, a column a target."""
+    heads = (element("th", target, scope="col") for target in targets)
+    lines = (
+        element("tr", element("th", head, scope="row"), (element("td", each) for each in figures))
+        for head, figures in rows
+    )
+    return element(
+        "details",
+        element("summary", summary),
+        element(
+            "div",
+            element(
+                "table",
+                element("thead", element("tr", element("td"), heads)),
+                element("tbody", lines),
+            ),
+            class_="wide",
+        ),
+    )

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from callboard_bench.report.page.markup import Markup, element
+from callboard_bench.report.page.markup import Markup
 from callboard_bench.report.page.numbers import short
-from callboard_bench.report.page.plot import Line, Plot, Point, colour
+from callboard_bench.report.page.plot import Line, Plot, Point, colour, figures_table
 from callboard_bench.report.page.scales import Linear, Tick
 
 #: Series as they are written by units, which their names end with.
@@ -75,27 +75,10 @@ def _figure(key: str, found: _Series, step: float, targets: Sequence[str]) -> Ma
 def _table(found: _Series, step: float, steps: int) -> Markup:
     medians = {target: _medians(rounds, steps) for target, rounds in found.items() if any(rounds)}
     rows = [
-        element(
-            "tr",
-            element("th", f"{short(step * place)} s", scope="row"),
-            (element("td", short(series[place])) for series in medians.values()),
-        )
+        (f"{short(step * place)} s", [short(series[place]) for series in medians.values()])
         for place in range(steps)
     ]
-    heads = (element("th", target, scope="col") for target in medians)
-    return element(
-        "details",
-        element("summary", "Medians of the rounds as a table"),
-        element(
-            "div",
-            element(
-                "table",
-                element("thead", element("tr", element("td"), heads)),
-                element("tbody", rows),
-            ),
-            class_="wide",
-        ),
-    )
+    return figures_table("Medians of the rounds as a table", medians, rows)
 
 
 def _medians(rounds: Sequence[Sequence[float | None] | None], steps: int) -> list[float | None]:
