@@ -15,6 +15,7 @@ import pytest
 
 from callboard.cli import main
 from callboard_bench.cli import SCENARIOS
+from callboard_bench.process import with_children
 from callboard_bench.scenarios import connect
 from callboard_bench.targets.started import callboard
 from support.bench_target import alive, opened
@@ -195,11 +196,11 @@ def running(*arguments: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for_children(pid: int) -> list[int]:
-    """Return the children of a run once both the server and the generator are there."""
-    listed = Path(f"/proc/{pid}/task/{pid}/children")
-    # The others are the server's guard and multiprocessing's resource tracker.
-    wait_for(lambda: len(listed.read_text().split()) >= 4, "the run did not start its processes")
-    return [int(child) for child in listed.read_text().split()]
+    """Return what descends from a run once both the server and the generator are there."""
+    # The others are the server's guard, and two of multiprocessing: what generators are forked
+    # from, and the resource tracker.
+    wait_for(lambda: len(with_children([pid])) > 5, "the run did not start its processes")
+    return list(with_children([pid])[1:])
 
 
 def wait_until_gone(pids: list[int]) -> None:
