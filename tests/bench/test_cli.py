@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -160,11 +162,13 @@ def test_an_interrupted_run_leaves_no_process_behind() -> None:
 
 
 def test_a_killed_run_leaves_no_process_behind() -> None:
-    with running("fanout", "--subscribers", "2", "--alone") as process:
-        children = wait_for_children(process.pid)
-        process.kill()
+    # What is killed leaves its temporary files, which are to be gone too.
+    with TemporaryDirectory(prefix="bench-") as folder:
+        with running("fanout", "--subscribers", "2", "--alone", TMPDIR=folder) as process:
+            children = wait_for_children(process.pid)
+            process.kill()
 
-    wait_until_gone(children)
+        wait_until_gone(children)
 
 
 def test_a_second_ctrl_c_does_not_wait_for_a_server_to_end(tmp_path: Path) -> None:
@@ -190,9 +194,11 @@ def test_a_second_ctrl_c_does_not_wait_for_a_server_to_end(tmp_path: Path) -> No
     wait_until_gone(children)
 
 
-def running(*arguments: str) -> subprocess.Popen[bytes]:
+def running(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "callboard", "bench", *arguments]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, process_group=0)
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, process_group=0, env={**os.environ, **environment}
+    )
 
 
 def wait_for_children(pid: int) -> list[int]:
