@@ -18,9 +18,11 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.sharedctypes import RawArray
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -34,6 +36,8 @@ from callboard_bench.websocket import Unexpected
 CONNECTED, RECEIVED, ANSWERED, FAILED = range(4)
 
 _END_SECONDS: Final = 5
+#: An address has 107 (``man 7 unix``); multiprocessing adds 32.
+_MOST_BYTES: Final = 70
 _OURS: Final = "callboard_bench."
 
 Kept = TypeVar("Kept")
@@ -118,8 +122,12 @@ class Generator:
 
     def __init__(self) -> None:
         # Forked from a process that has loaded what this one has, and nothing else: in a new one
-        # that would take longer than a short round.
-        context = multiprocessing.get_context("forkserver")
+        # that would take longer than a short round. That process listens on a socket in the
+        # directory of temporary files, whose name has to fit into an address.
+        short = len(os.fsencode(tempfile.gettempdir())) <= _MOST_BYTES
+        context: ForkServerContext | SpawnContext = multiprocessing.get_context("forkserver")
+        if not short:
+            context = multiprocessing.get_context("spawn")
         context.set_forkserver_preload([name for name in sys.modules if name.startswith(_OURS)])
         cells = RawArray(ctypes.c_uint64, len(Counts._fields) + 1)
         self._cells = _shared(cells)

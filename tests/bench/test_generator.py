@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -155,3 +157,15 @@ async def test_a_question_that_takes_too_long_is_given_up(alone: Generator) -> N
 def test_shares_differ_by_one_at_most() -> None:
     assert divided(11, 4) == [3, 3, 3, 2]
     assert divided(1, 2) == [1, 0]
+
+
+async def test_where_temporary_files_have_long_names_a_generator_starts_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 80)))
+    generator = Generator()
+    try:
+        await generator.ask(Begin(), SECONDS)
+    finally:
+        generator.close()
+    assert type(generator._process).__name__ == "SpawnProcess"
