@@ -12,10 +12,10 @@ from callboard_bench.api import App
 from callboard_bench.clients import groups, pace
 from callboard_bench.clients.groups import LATENCY, GroupsSpec
 from callboard_bench.clients.link import Wire
-from callboard_bench.clients.part import Findings, Schedule
-from callboard_bench.clock import monotonic_ns
+from callboard_bench.clients.part import Findings
 from callboard_bench.targets.target import Address
 from callboard_bench.websocket import Unexpected
+from support.bench_target import found_in_a_moment
 from support.small_pusher import HangUp, SmallPusher, Tamper, refused, small_pusher
 
 SOCKETS = 3
@@ -37,13 +37,7 @@ async def talk(server: SmallPusher, rate: float = 40) -> Findings:
     channels = ["private-0", "private-1"]
     spec = GroupsSpec(wire, App("1", "key", "secret"), channels, SOCKETS, rate, 220)
     part = spec.part(memoryview(bytearray(32)).cast("Q"))
-    try:
-        await part.open()
-        start = monotonic_ns()
-        await part.run(Schedule(start, start, start + 100_000_000))
-        return part.findings()
-    finally:
-        part.close()
+    return await found_in_a_moment(part)
 
 
 class Once:

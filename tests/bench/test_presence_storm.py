@@ -12,11 +12,11 @@ import pytest
 from callboard_bench.api import App
 from callboard_bench.clients import pace
 from callboard_bench.clients.link import Wire
-from callboard_bench.clients.part import Findings, Schedule
+from callboard_bench.clients.part import Findings
 from callboard_bench.clients.presence import JOIN, SEEN, PresenceSpec
-from callboard_bench.clock import monotonic_ns
 from callboard_bench.targets.target import Address
 from callboard_bench.websocket import Unexpected
+from support.bench_target import found_in_a_moment
 from support.small_pusher import HangUp, SmallPusher, Stall, refused, small_pusher
 
 MEMBERS = 4
@@ -37,13 +37,7 @@ async def storm(server: SmallPusher, rate: float = 100, channels: int = 1) -> Fi
     wire = Wire(Address("127.0.0.1", server.port), "/app/key")
     names = [f"presence-{number}" for number in range(channels)]
     part = PresenceSpec(wire, App("1", "key", "secret"), names, MEMBERS, rate).part(counters())
-    try:
-        await part.open()
-        start = monotonic_ns()
-        await part.run(Schedule(start, start, start + 100_000_000))
-        return part.findings()
-    finally:
-        part.close()
+    return await found_in_a_moment(part)
 
 
 def counters() -> memoryview:
