@@ -16,7 +16,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import click
 import uvloop
@@ -30,6 +30,8 @@ from callboard_bench.report.document import as_json, document
 from callboard_bench.report.table import as_table
 from callboard_bench.rounds import Result, Round
 from callboard_bench.thresholds import Limits, judge
+
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Named(Protocol):
@@ -129,10 +131,15 @@ def run(measure: Callable[[Run], Coroutine[Any, Any, None]], output: Output) -> 
 async def _interruptible(measuring: Coroutine[Any, Any, None]) -> None:
     task = asyncio.ensure_future(measuring)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         # Again, it cancels the waiting for what is being ended.
         loop.add_signal_handler(number, task.cancel)
-    await task
+    try:
+        await task
+    finally:
+        # A loop that is closed keeps them, and then a signal does nothing at all.
+        for number in _ENDING:
+            loop.remove_signal_handler(number)
 
 
 def _told(results: Sequence[Result], output: Output, failure: str) -> int:

@@ -150,6 +150,12 @@ def test_every_scenario_measures_all_that_it_reports(
         assert measured["timeline"]["series"]["server_rss_mib"] is not None
 
 
+def test_a_run_gives_the_signals_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    assert bench("trigger", *TINY["trigger"], *BRIEF, "--rounds", "1", "--quiet", "--alone") == 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_an_interrupted_run_leaves_no_process_behind() -> None:
     with running("fanout", "--subscribers", "2", "--alone") as process:
         children = wait_for_children(process.pid)
