@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-# They need Python 3.11 or newer and a package registry; the interop tests also need Node, and the
-# browser tests Chromium.
+# They need Python 3.11 or newer and a package registry; some tests also need Node, Chromium, Redis or
+# Java, and are skipped without.
 
 PYTHON ?= python3
 VENV   := .venv
