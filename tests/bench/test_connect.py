@@ -18,7 +18,6 @@ from callboard_bench.clients.link import WS, XHR_POLLING, XHR_STREAMING, Wire
 from callboard_bench.clients.refusals import PublishRefused
 from callboard_bench.errors import in_words
 from callboard_bench.generator import Counts, GeneratorFailed
-from callboard_bench.process import rss_if_alive
 from callboard_bench.rounds import Round, Unwatched
 from callboard_bench.scenarios import connect, trigger
 from callboard_bench.targets.server_process import ServerFailed
@@ -177,8 +176,8 @@ class Killing(Unwatched):
     def phase(self, name: str, total: int | None = None) -> None:
         if name == "leaving":
             os.kill(self._pid, signal.SIGKILL)
-            while rss_if_alive(self._pid) is not None:
-                pass
+            # It has lost its memory a moment before its parent can know that it has ended.
+            os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
 
 
 async def test_a_server_that_dies_meanwhile_has_no_memory() -> None:
