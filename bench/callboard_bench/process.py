@@ -177,8 +177,7 @@ class Meter:
         publisher_pid: int | None = None,
     ) -> None:
         """Begin a window. The publisher may be the main process: then it needs no id."""
-        # Many a server starts its workers once it listens.
-        self._server_pids = with_children(server_pids)
+        self._server_pids = tuple(server_pids)
         self._client_pids = [publisher_pid or os.getpid(), *generator_pids]
         self.begin()
 
@@ -192,6 +191,8 @@ class Meter:
 
     def begin(self) -> None:
         """Begin another window."""
+        # Many a server starts its workers once it listens, or later.
+        self._server_pids = with_children(self._server_pids)
         self._before = self._read()
 
     def end(self) -> Use:
